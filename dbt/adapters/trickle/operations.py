@@ -1,0 +1,148 @@
+"""The verbs behind ``dbt run-operation trickle_…``.
+
+Invariant: a verb takes plain arguments and returns records; how they look is ``lines``' concern.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, is_dataclass
+from typing import TYPE_CHECKING, Any
+
+from trickle_runtime.errors import Diverged
+
+if TYPE_CHECKING:
+    from trickle_runtime.api import Runtime
+
+Records = Sequence[object]
+STATUS_FIELDS = (
+    "schema",
+    "name",
+    "status",
+    "schedule",
+    "mode",
+    "lag",
+    "pending",
+    "fuse_state",
+    "last_action",
+    "last_refresh_at",
+    "waiting_for",
+    "last_error",
+)
+
+
+def refresh(runtime: Runtime, name: str | None = None, mode: str | None = None) -> Records:
+    """Refresh one stream table, or all that are due or have pending changes."""
+    return runtime.refresh_all() if name is None else [runtime.refresh(name, mode=mode)]
+
+
+def status(runtime: Runtime, name: str | None = None) -> Records:
+    """Return the state of one or all stream tables."""
+    found = runtime.status(*(() if name is None else (name,)))
+    return [{field: getattr(one, field) for field in STATUS_FIELDS} for one in found]
+
+
+def explain(runtime: Runtime, name: str) -> Records:
+    """Return the statements of a differential refresh."""
+    return runtime.explain_delta(name)
+
+
+def validate(runtime: Runtime, query: str) -> Records:
+    """Return how a query would be maintained; creates nothing."""
+    return runtime.validate_query(query)
+
+
+def diagnose(runtime: Runtime, name: str) -> Records:
+    """Return the last errors of a stream table with remedies."""
+    return runtime.diagnose_errors(name)
+
+
+def fuse_status(runtime: Runtime, name: str | None = None) -> Records:
+    """Return the fuses, of one stream table where ``name`` is given."""
+    return runtime.fuse_status(name)
+
+
+def reset_fuse(runtime: Runtime, name: str, action: str = "apply") -> Records:
+    """Reset a blown fuse."""
+    runtime.reset_fuse(name, action=action)
+    return [{"stream_table": name, "reset": action}]
+
+
+def pause(runtime: Runtime, name: str) -> Records:
+    """Stop refreshing a stream table."""
+    runtime.pause(name)
+    return [{"stream_table": name, "status": "paused"}]
+
+
+def resume(runtime: Runtime, name: str) -> Records:
+    """Refresh a paused or suspended stream table again."""
+    runtime.resume(name)
+    return [{"stream_table": name, "status": "active"}]
+
+
+def drop(runtime: Runtime, name: str) -> Records:
+    """Drop a stream table and all that was kept for it."""
+    runtime.drop_stream_table(name)
+    return [{"stream_table": name, "status": "dropped"}]
+
+
+def verify(runtime: Runtime, name: str | None = None) -> Records:
+    """Compare stream tables with their queries at one snapshot.
+
+    Raises:
+        Diverged: one of them differs.
+    """
+    results = runtime.verify_all() if name is None else [runtime.verify(name)]
+    wrong = [str(one) for one in results if not one.equal]
+    if wrong:
+        raise Diverged("\n".join(wrong), hint="Repair with trickle-runtime repair NAME.")
+    return [{"stream_table": one.name, "result": str(one)} for one in results]
+
+
+def wait(runtime: Runtime, name: str, timeout: float = 300) -> Records:
+    """Return when all that is committed now has arrived in the stream table."""
+    runtime.wait(name, timeout)
+    return [{"stream_table": name, "status": "fresh"}]
+
+
+VERBS: Mapping[str, Callable[..., Records]] = {
+    verb.__name__: verb
+    for verb in (
+        refresh,
+        status,
+        explain,
+        validate,
+        diagnose,
+        fuse_status,
+        reset_fuse,
+        pause,
+        resume,
+        drop,
+        verify,
+        wait,
+    )
+}
+
+
+def run(runtime: Runtime, verb: str, arguments: Mapping[str, Any]) -> list[str]:
+    """Run a verb; its records as lines of text, aligned under their names."""
+    given = {name: value for name, value in arguments.items() if value is not None}
+    return list(lines(VERBS[verb](runtime, **given)))
+
+
+def lines(records: Records) -> Iterable[str]:
+    """Lay records out as a table; one field a line where there is one record, or long text."""
+    rows = [_record(one) for one in records]
+    if not rows:
+        return ["none"]
+    if len(rows) == 1 or any("\n" in value for row in rows for value in row.values()):
+        return [f"{name}: {value}" for row in rows for name, value in row.items()]
+    names = list(rows[0])
+    table = [names, *([row[name] for name in names] for row in rows)]
+    widths = [max(len(row[column]) for row in table) for column in range(len(names))]
+    return ["  ".join(map(str.ljust, row, widths)).rstrip() for row in table]
+
+
+def _record(one: object) -> dict[str, str]:
+    fields = asdict(one) if is_dataclass(one) and not isinstance(one, type) else dict(one)
+    return {name: "-" if value is None else str(value) for name, value in fields.items()}

@@ -1,0 +1,188 @@
+"""What a model asks of its stream table, and how that differs from what there is.
+
+Invariant: both sides are in the runtime's normal form before they are compared (``60s`` is
+``1m``), so a difference is one that the user made; errors name the model, the key and the values
+that are allowed.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, replace
+from difflib import get_close_matches
+from typing import Any
+
+from dbt.adapters.contracts.relation import RelationConfig
+from dbt.adapters.relation_configs import (
+    RelationConfigBase,
+    RelationConfigChange,
+    RelationConfigChangeAction,
+)
+from dbt_common.exceptions import DbtRuntimeError
+
+from trickle_runtime.config import StreamTableOptions
+from trickle_runtime.errors import InvalidConfig
+
+OPTION_NAMES = tuple(option.name for option in fields(StreamTableOptions))
+META_KEY = "trickle"
+# Options that do something at creation only.
+AT_CREATION = frozenset({"initialize"})
+REFRESH_ON_RUN = ("auto", "true", "false")
+KNOWN = (*OPTION_NAMES, "refresh_on_run", "capture_outside")
+
+
+@dataclass(frozen=True)
+class StreamTableConfig(RelationConfigBase):
+    """The stream table that a model describes.
+
+    ``refresh_on_run`` and ``capture_outside`` concern dbt's runs only; the catalog does not keep
+    them. ``given`` are the options that the model names: a status that it does not name is left
+    alone.
+    """
+
+    query: str = ""
+    options: StreamTableOptions = field(default_factory=StreamTableOptions)
+    given: frozenset[str] = frozenset()
+    refresh_on_run: str = "auto"
+    capture_outside: bool = False
+    doubts: tuple[str, ...] = ()  # keys that look like misspelled options
+
+    @classmethod
+    def from_relation_config(cls, model: RelationConfig) -> StreamTableConfig:
+        """Read the configuration of a compiled model.
+
+        Raises:
+            DbtRuntimeError: for a value that is not allowed, or an unknown key below
+                ``meta.trickle``.
+        """
+        try:
+            parsed = cls._parse(model.compiled_code or "", _given_values(model))
+            return replace(parsed, doubts=_doubts(model))
+        except InvalidConfig as error:
+            hint = f" {error.hint}" if error.hint else ""
+            raise DbtRuntimeError(f"Model {model.name!r}: {error.message}.{hint}") from error
+
+    @classmethod
+    def _parse(cls, query: str, values: dict[str, Any]) -> StreamTableConfig:
+        refresh_on_run = _choice("refresh_on_run", values.pop("refresh_on_run", "auto"))
+        outside = _flag("capture_outside", values.pop("capture_outside", False))
+        options = StreamTableOptions.parse(values)
+        return cls(query, options, frozenset(values), refresh_on_run, outside)
+
+    def with_mode(self, refresh_mode: str) -> StreamTableConfig:
+        """Return the same configuration with another refresh mode (that of the target)."""
+        options = replace(self.options, refresh_mode=refresh_mode)
+        return replace(self, options=options, given=self.given | {"refresh_mode"})
+
+    def creation_options(self) -> dict[str, Any]:
+        """Options for ``create_stream_table``."""
+        return {name: getattr(self.options, name) for name in OPTION_NAMES}
+
+    def alteration_options(self) -> dict[str, Any]:
+        """Options for ``alter_stream_table``: all that describe the table's present state."""
+        kept = set(OPTION_NAMES) - AT_CREATION
+        if "status" not in self.given:
+            kept.discard("status")
+        return {name: getattr(self.options, name) for name in OPTION_NAMES if name in kept}
+
+
+@dataclass(frozen=True, eq=True, unsafe_hash=True)
+class StreamTableChange(RelationConfigChange):
+    """One setting that differs; ``context`` is its name."""
+
+    @property
+    def requires_full_refresh(self) -> bool:
+        """Whether rows must be computed anew."""
+        return self.context in {"query", "unique_key"}
+
+
+@dataclass(frozen=True)
+class StreamTableChangeset:
+    """All settings in which a model and its stream table differ, in a stable order."""
+
+    changes: tuple[StreamTableChange, ...] = ()
+
+    @property
+    def has_changes(self) -> bool:
+        """Whether anything differs."""
+        return bool(self.changes)
+
+    @property
+    def requires_full_refresh(self) -> bool:
+        """Whether rows must be computed anew."""
+        return any(change.requires_full_refresh for change in self.changes)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of the settings that differ."""
+        return tuple(str(change.context) for change in self.changes)
+
+
+def changeset(
+    existing: StreamTableOptions, desired: StreamTableConfig, *, same_query: bool
+) -> StreamTableChangeset | None:
+    """Compare; ``None`` where nothing differs."""
+    compared = set(desired.alteration_options())
+    before, after = _comparable(existing), _comparable(desired.options)
+    names = [name for name in before.changes(after) if name in compared]
+    if not same_query:
+        names.insert(0, "query")
+    alter = RelationConfigChangeAction.alter
+    changes = tuple(StreamTableChange(action=alter, context=name) for name in names)
+    return StreamTableChangeset(changes) if changes else None
+
+
+def same_text(one: str, other: str) -> bool:
+    """Whether two queries are the same text up to blanks at the ends and a final semicolon."""
+    return one.strip().rstrip(";").rstrip() == other.strip().rstrip(";").rstrip()
+
+
+def _given_values(model: RelationConfig) -> dict[str, Any]:
+    """Options that the model names: top-level keys win over ``meta.trickle``."""
+    config = model.config
+    below_meta = (getattr(config, "meta", None) or {}).get(META_KEY, {})
+    if not isinstance(below_meta, Mapping):
+        raise InvalidConfig(f"meta.{META_KEY} must be a dictionary of options")
+    values = dict(below_meta)
+    for name in KNOWN:
+        value = config.get(name)
+        if value is not None:
+            values[name] = value
+    return values
+
+
+def _doubts(model: RelationConfig) -> tuple[str, ...]:
+    """Say which unknown keys may be meant for us: dbt takes any key without a word."""
+    found: list[str] = []
+    for key in getattr(model.config, "extra", {}):
+        near = [] if key in KNOWN else get_close_matches(key, KNOWN, n=1, cutoff=0.8)
+        found += [f"{key!r} is no option of a stream table; {name!r}?" for name in near]
+    return tuple(found)
+
+
+def _comparable(options: StreamTableOptions) -> StreamTableOptions:
+    """Write ``partition_by`` in one way: no blanks, strategy in upper case, RANGE left out."""
+    if options.partition_by is None:
+        return options
+    text = re.sub(r"\s*([,:])\s*", r"\1", options.partition_by.strip())
+    strategy, colon, rest = text.partition(":")
+    text = f"{strategy.upper()}{colon}{rest}" if colon else text
+    if text.startswith("RANGE:") and text.count(":") == 1:
+        text = text.removeprefix("RANGE:")
+    return replace(options, partition_by=text)
+
+
+def _choice(name: str, value: object) -> str:
+    word = str(value).strip().lower()
+    if word not in REFRESH_ON_RUN:
+        raise InvalidConfig(
+            f"{name} {value!r} is not valid", hint=f"Allowed: {', '.join(REFRESH_ON_RUN)}."
+        )
+    return word
+
+
+def _flag(name: str, value: object) -> bool:
+    if not isinstance(value, bool):
+        raise InvalidConfig(f"{name} {value!r} is not valid", hint="Allowed: true, false.")
+    return value

@@ -1,0 +1,177 @@
+"""What dbt does with a stream table, verb by verb; each returns the message that users read.
+
+Invariant: nothing is decided here that the runtime can decide: a verb is one or two calls of its
+api, and the words for what came of them.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from dbt.adapters.trickle.relation_configs import (
+    StreamTableChangeset,
+    StreamTableConfig,
+    changeset,
+)
+from trickle_runtime.config import StreamTableOptions
+from trickle_runtime.errors import FuseBlown
+
+if TYPE_CHECKING:
+    from trickle_runtime.api import RefreshResult, Runtime
+
+Name = tuple[str, str]
+Described = Mapping[str, Any]
+INITIATED_BY = "dbt"
+_OPTIONS = (
+    "schedule",
+    "refresh_mode",
+    "partition_by",
+    "fuse",
+    "tier",
+    "cdc_mode",
+    "diamond_consistency",
+    "append_only",
+)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a run says of a stream table, and what it warns of."""
+
+    message: str
+    warning: str | None = None
+
+
+def create(runtime: Runtime, name: Name, desired: StreamTableConfig, *, replace: bool) -> str:
+    """Create a stream table, in place of another kind of relation where ``replace``."""
+    info = runtime.create_stream_table(
+        name,
+        desired.query,
+        **desired.creation_options(),
+        replace_relation=replace,
+        initiated_by=INITIATED_BY,
+    )
+    reasons = [one.message for one in info.reasons if one.severity == "WARNING"]
+    return _say("created", _full(info.effective_mode, reasons))
+
+
+def changes(
+    described: Described, desired: StreamTableConfig, *, same_query: bool
+) -> StreamTableChangeset | None:
+    """Compare a stream table with its model."""
+    return changeset(_options(described), desired, same_query=same_query)
+
+
+def alter(
+    runtime: Runtime, name: Name, desired: StreamTableConfig, found: StreamTableChangeset
+) -> str:
+    """Apply what changed.
+
+    The runtime looks at a query only if its text is another; `select *` may mean other columns by
+    now, so a query that is known to have changed gets a text that differs from the stored one.
+    """
+    query = f"{desired.query}\n" if "query" in found.names else desired.query
+    result = runtime.alter_stream_table(
+        name, query=query, initiated_by=INITIATED_BY, **desired.alteration_options()
+    )
+    if found.requires_full_refresh:
+        return _say(f"replaced ({', '.join(found.names)})")
+    return _say(f"altered {', '.join(result.changed or found.names)}")
+
+
+def rebuild(runtime: Runtime, name: Name, desired: StreamTableConfig) -> str:
+    """Apply what changed and compute every row anew; the table stays the same relation."""
+    runtime.alter_stream_table(
+        name, query=desired.query, initiated_by=INITIATED_BY, **desired.alteration_options()
+    )
+    return _say("rebuilt", _counts(runtime.refresh(name, mode="full", initiated_by=INITIATED_BY)))
+
+
+def refresh(
+    runtime: Runtime, name: Name, desired: StreamTableConfig, described: Described
+) -> Outcome:
+    """Bring an unchanged stream table up to date, unless something else does."""
+    reason = _why_not(desired, described)
+    if reason is not None:
+        return Outcome(_say("unchanged", reason))
+    if described["status"] in {"suspended", "error"}:
+        runtime.resume(name)
+    try:
+        result = runtime.refresh(name, initiated_by=INITIATED_BY)
+    except FuseBlown as error:
+        warning = f"{error} Reset it with `dbt run-operation trickle_reset_fuse`."
+        return Outcome(_say("unchanged", "not refreshed: its fuse is blown"), warning)
+    if result.error is not None:
+        raise result.error
+    return Outcome(_refreshed(result))
+
+
+def _why_not(desired: StreamTableConfig, described: Described) -> str | None:
+    """Say why a run leaves the rows as they are; ``None`` where it refreshes."""
+    if described["status"] == "paused":
+        return "not refreshed: it is paused"
+    if desired.refresh_on_run == "false":
+        return "not refreshed: refresh_on_run is false"
+    kept_fresh = described["daemon_is_running"] and not described["source_replaced"]
+    if desired.refresh_on_run == "auto" and kept_fresh and described["status"] == "active":
+        return "kept fresh by the daemon"
+    return None
+
+
+def _refreshed(result: RefreshResult) -> str:
+    if result.action in {"NO_DATA", "SKIP"} or result.status == "skipped":
+        return _say("unchanged", result.reason if result.action != "NO_DATA" else None)
+    return f"STREAM TABLE refreshed {_counts(result)}"
+
+
+def _counts(result: RefreshResult) -> str:
+    """Say what a refresh changed: ``+12 -3 in 0.04 s``."""
+    signed = (("+", result.inserted), ("~", result.updated), ("-", result.deleted))
+    words = [f"{sign}{count}" for sign, count in signed if count or sign != "~"]
+    text = f"{' '.join(words)} in {result.duration:.2f} s"
+    if result.action == "DIFFERENTIAL":
+        return text
+    return f"{text} ({result.action}{f': {result.reason}' if result.reason else ''})"
+
+
+def _full(mode: str, reasons: list[str]) -> str | None:
+    if mode != "full":
+        return None
+    return f"FULL: {'; '.join(reasons)}" if reasons else "FULL"
+
+
+def _say(what: str, more: str | None = None) -> str:
+    return f"STREAM TABLE {what}" + (f", {more}" if more else "")
+
+
+def _options(described: Described) -> StreamTableOptions:
+    """Options as the catalog has them; the catalog's status knows more words than a model."""
+    values: dict[str, Any] = {name: described[name] for name in _OPTIONS}
+    ceiling = described["fuse_ceiling"]
+    values["fuse_ceiling"] = None if ceiling is None else int(ceiling)
+    values["fuse_sensitivity"] = float(described["fuse_sensitivity"])
+    values["unique_key"] = json.loads(described["unique_key"] or "null")
+    values["status"] = "paused" if described["status"] == "paused" else "active"
+    return StreamTableOptions.parse(values)
+
+
+def drop(runtime: Runtime, name: Name) -> None:
+    """Drop a stream table and all that was kept for it."""
+    runtime.drop_stream_table(name, if_exists=True)
+
+
+def release_schema(runtime: Runtime, schema: str) -> None:
+    """Drop the stream tables of a schema, and what is left of relations that are gone."""
+    for one in runtime.status():
+        if one.schema == schema:
+            runtime.drop_stream_table((one.schema, one.name), cascade=True, if_exists=True)
+    runtime.cleanup()
+
+
+def verify(runtime: Runtime, name: Name) -> str | None:
+    """Compare a stream table with its query; what differs, or None."""
+    result = runtime.verify(name)
+    return None if result.equal else str(result)

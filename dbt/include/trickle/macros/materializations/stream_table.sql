@@ -1,0 +1,84 @@
+{#
+  Control flow only: what to do is decided in trickle_build_stream_table, how is one macro per verb
+  in relations/stream_table, everything else is in trickle_runtime.
+
+  The runtime commits: creation is phased, so that writers of a source are never held while the
+  table is filled. Hence in-transaction pre-hooks are committed before the first phase. A table that
+  was created by this run is dropped again if the run fails behind it (see adapter.post_model_hook).
+#}
+{% materialization stream_table, adapter='trickle', supported_languages=['sql'] %}
+
+  {%- set desired = adapter.stream_table_config(config.model) -%}
+  {%- set existing_relation = load_cached_relation(this) -%}
+  {%- set target_relation = this.incorporate(type=this.StreamTable) -%}
+
+  {%- for doubt in desired.doubts -%}
+    {%- do exceptions.warn('Model ' ~ model.name ~ ': ' ~ doubt) -%}
+  {%- endfor -%}
+
+  {%- set throwaway = trickle_throwaway_reason(desired) -%}
+  {%- if throwaway and not (existing_relation.is_stream_table and throwaway != trickle_by_target()) -%}
+    {{ log('Building ' ~ this ~ ' as a plain table: ' ~ throwaway) }}
+    {{ return(materialization_table_default()) }}
+  {%- endif -%}
+
+  {{ run_hooks(pre_hooks, inside_transaction=False) }}
+
+  {{ run_hooks(pre_hooks, inside_transaction=True) }}
+
+  {% if config.get('contract').enforced %}
+    {{ get_assert_columns_equivalent(sql) }}
+  {% endif %}
+
+  {{ write(sql) }}
+
+  {% if throwaway %}
+    {% do adapter.get_column_schema_from_query(get_empty_subquery_sql(sql)) %}
+    {% set message = 'STREAM TABLE kept (' ~ throwaway ~ ')' %}
+  {% else %}
+    {% set message = trickle_build_stream_table(existing_relation, target_relation, desired) %}
+  {% endif %}
+
+  {% set message = message ~ trickle_update_indexes(target_relation) %}
+  {% do store_raw_result(name='main', message=message, code='STREAM TABLE', rows_affected='-1') %}
+
+  {% set recreated = existing_relation is none or not existing_relation.is_stream_table %}
+  {% set should_revoke = should_revoke(existing_relation, full_refresh_mode=recreated) %}
+  {% do apply_grants(target_relation, config.get('grants'), should_revoke=should_revoke) %}
+
+  {% do persist_docs(target_relation, model) %}
+
+  {{ run_hooks(post_hooks, inside_transaction=True) }}
+
+  {% do adapter.trickle_commit() %}
+
+  {% do adapter.stream_table_confirm(target_relation) %}
+
+  {{ run_hooks(post_hooks, inside_transaction=False) }}
+
+  {{ return({'relations': [target_relation]}) }}
+
+{% endmaterialization %}
+
+
+{#
+  The text of --empty, --sample and --defer is not the model's definition, so it is never stored.
+  Returns none, or why this run builds a table that nobody maintains.
+#}
+{% macro trickle_throwaway_reason(desired) %}
+  {%- if target.stream_tables == 'table' -%}
+    {{ return(trickle_by_target()) }}
+  {%- elif flags.EMPTY -%}
+    {{ return('--empty') }}
+  {%- elif invocation_args_dict.get('sample') -%}
+    {{ return('--sample') }}
+  {%- elif flags.DEFER and trickle_captures(desired) and trickle_outside_relations(sql) -%}
+    {{ return('--defer reads ' ~ trickle_outside_relations(sql) | join(', ')) }}
+  {%- endif -%}
+  {{ return(none) }}
+{% endmacro %}
+
+
+{% macro trickle_by_target() %}
+  {{ return('the target says stream_tables: table') }}
+{% endmacro %}

@@ -1,0 +1,62 @@
+{#
+  `dbt run-operation NAME --args '{name: …}'`. A name is that of a model, or a table's name as SQL
+  writes it (schema.name, quoted where needed).
+#}
+{% macro trickle_refresh(name=none, mode=none) %}
+  {% do trickle_operation('refresh', {'name': name, 'mode': mode}) %}
+{% endmacro %}
+
+
+{% macro trickle_status(name=none) %}
+  {% do trickle_operation('status', {'name': name}) %}
+{% endmacro %}
+
+
+{% macro trickle_explain(name) %}
+  {% do trickle_operation('explain', {'name': name}) %}
+{% endmacro %}
+
+
+{% macro trickle_validate(query) %}
+  {% do trickle_operation('validate', {'query': query}) %}
+{% endmacro %}
+
+
+{% macro trickle_diagnose(name) %}
+  {% do trickle_operation('diagnose', {'name': name}) %}
+{% endmacro %}
+
+
+{% macro trickle_fuse_status(name=none) %}
+  {% do trickle_operation('fuse_status', {'name': name}) %}
+{% endmacro %}
+
+
+{% macro trickle_reset_fuse(name, action='apply') %}
+  {% do trickle_operation('reset_fuse', {'name': name, 'action': action}) %}
+{% endmacro %}
+
+
+{% macro trickle_pause(name) %}
+  {% do trickle_operation('pause', {'name': name}) %}
+{% endmacro %}
+
+
+{% macro trickle_resume(name) %}
+  {% do trickle_operation('resume', {'name': name}) %}
+{% endmacro %}
+
+
+{% macro trickle_drop(name) %}
+  {% do trickle_operation('drop', {'name': name}) %}
+{% endmacro %}
+
+
+{% macro trickle_verify(name=none) %}
+  {% do trickle_operation('verify', {'name': name}) %}
+{% endmacro %}
+
+
+{% macro trickle_wait_until_fresh(name, timeout=300) %}
+  {% do trickle_operation('wait', {'name': name, 'timeout': timeout}) %}
+{% endmacro %}

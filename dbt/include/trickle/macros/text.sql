@@ -1,0 +1,4 @@
+{# A value as an SQL literal. #}
+{% macro trickle_literal(value) %}
+  {{- return("'" ~ (value | string | replace("'", "''")) ~ "'") -}}
+{% endmacro %}

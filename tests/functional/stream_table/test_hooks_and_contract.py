@@ -1,0 +1,108 @@
+"""Hooks in all four places, and the model's contract."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.functional import observe
+
+HOOKED = """
+{{ config(
+    materialized='stream_table',
+    pre_hook=[
+      before_begin("insert into {{ target.schema }}.log (at) values ('before_begin')"),
+      in_transaction("insert into {{ target.schema }}.log (at) values ('pre')"),
+      in_transaction("insert into {{ target.schema }}.numbers values (100, 1)"),
+    ],
+    post_hook=[
+      in_transaction("insert into {{ target.schema }}.log (at) values ('post')"),
+      after_commit("insert into {{ target.schema }}.log (at) values ('after_commit')"),
+    ],
+) }}
+select id, value from {{ ref('numbers') }}
+"""
+FAILING = """
+{{ config(materialized='stream_table', post_hook='select 1 / 0') }}
+select id, value from {{ ref('numbers') }}
+"""
+QUERY = "select id, value from {schema}.numbers"
+
+
+class HookCases:
+    autocommit = False
+
+    @pytest.fixture(scope="class")
+    def dbt_profile_target(self, dbt_profile_target: Any) -> dict[str, Any]:
+        return {**dbt_profile_target, "autocommit": self.autocommit}
+
+    @pytest.fixture(scope="class")
+    def seeds(self) -> dict[str, str]:
+        return {"numbers.csv": "id,value\n1,10\n2,20\n"}
+
+    @pytest.fixture(scope="class")
+    def models(self) -> dict[str, str]:
+        return {"hooked.sql": HOOKED, "failing.sql": FAILING}
+
+    def test_all_four_run_on_every_path(self, project: Any) -> None:
+        observe.run("seed")
+        observe.execute(
+            project, "create table {schema}.log (n int generated always as identity, at text)"
+        )
+        places = ["before_begin", "pre", "post", "after_commit"]
+        for _ in ("created", "refreshed"):
+            observe.run("run", "--select", "hooked")
+            found = observe.rows(project, "select at from {schema}.log order by n")
+            assert [row[0] for row in found] == places
+            assert observe.difference(project, "hooked", QUERY) == []
+            observe.execute(project, "truncate {schema}.log")
+
+    def test_a_failing_post_hook_leaves_no_new_table(self, project: Any) -> None:
+        observe.run("seed")
+        messages = observe.run("run", "--select", "failing", expect_pass=False)
+        assert "division by zero" in messages["failing"]
+        assert observe.one(project, "select to_regclass('{schema}.failing')") is None
+        assert observe.orphans(project) == []
+        observe.execute(project, "insert into {schema}.numbers values (3, 30)")
+
+
+class TestHooks(HookCases):
+    pass
+
+
+class TestHooksWithAutocommit(HookCases):
+    autocommit = True
+
+
+CONTRACT = """
+models:
+  - name: contracted
+    config: {{contract: {{enforced: true}}}}
+    columns:
+      - {{name: id, data_type: {type}}}
+      - {{name: value, data_type: integer}}
+"""
+CONTRACTED = "{{ config(materialized='stream_table') }} select id, value from {{ ref('numbers') }}"
+
+
+class TestContract:
+    @pytest.fixture(scope="class")
+    def seeds(self) -> dict[str, str]:
+        return {"numbers.csv": "id,value\n1,10\n2,20\n"}
+
+    @pytest.fixture(scope="class")
+    def models(self) -> dict[str, str]:
+        return {"contracted.sql": CONTRACTED, "contracted.yml": CONTRACT.format(type="integer")}
+
+    def test_enforced_on_every_path(self, project: Any) -> None:
+        observe.run("seed")
+        observe.run("run")
+        assert observe.run("run")["contracted"] == "STREAM TABLE unchanged"
+        (project.project_root / "models" / "contracted.yml").write(CONTRACT.format(type="text"))
+        messages = observe.run("run", expect_pass=False)
+        assert "contract" in messages["contracted"].lower()
+        assert "TEXT" in messages["contracted"]
+        observe.execute(project, "drop table {schema}.contracted cascade")
+        observe.run("run", expect_pass=False)
+        assert observe.one(project, "select to_regclass('{schema}.contracted')") is None

@@ -1,0 +1,141 @@
+"""Run-operations, generic tests, freshness and documentation."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from dbt.tests.util import run_dbt, run_dbt_and_capture
+
+from tests.functional import observe
+
+SUBJECT = """
+{{ config(materialized='stream_table', fuse='on', fuse_ceiling=5) }}
+select id, value from {{ ref('numbers') }}
+"""
+PROPERTIES = """
+models:
+  - name: subject
+    data_tests:
+      - stream_table_fresh: {arguments: {max_lag: '1 hour'}}
+      - stream_table_healthy
+      - stream_table_exact
+sources:
+  - name: marts
+    schema: "{{ target.schema }}"
+    freshness: {error_after: {count: 1, period: hour}}
+    tables: [{name: subject}]
+"""
+QUERY = "select id, value from {schema}.numbers"
+
+
+def operate(name: str, **arguments: Any) -> str:
+    """Run an operation; what it printed."""
+    _, logs = run_dbt_and_capture(["run-operation", name, "--args", json.dumps(arguments)])
+    return logs
+
+
+class TestOperations:
+    @pytest.fixture(scope="class")
+    def seeds(self) -> dict[str, str]:
+        return {"numbers.csv": "id,value\n1,10\n2,20\n"}
+
+    @pytest.fixture(scope="class")
+    def models(self) -> dict[str, str]:
+        return {"subject.sql": SUBJECT, "properties.yml": PROPERTIES}
+
+    @pytest.fixture(autouse=True)
+    def built(self, project: Any) -> None:
+        observe.execute(project, "drop table if exists {schema}.subject, {schema}.numbers cascade")
+        run_dbt(["seed"])
+        run_dbt(["run"])
+
+    def test_refresh(self, project: Any) -> None:
+        observe.execute(project, "insert into {schema}.numbers values (3, 30)")
+        assert "DIFFERENTIAL" in operate("trickle_refresh", name="subject")
+        assert observe.difference(project, "subject", QUERY) == []
+        observe.execute(project, "insert into {schema}.numbers values (4, 40)")
+        operate("trickle_refresh", name=f"{project.test_schema}.subject", mode="full")
+        assert observe.difference(project, "subject", QUERY) == []
+        observe.execute(project, "insert into {schema}.numbers values (5, 50)")
+        operate("trickle_refresh")
+        assert observe.difference(project, "subject", QUERY) == []
+
+    def test_status(self, project: Any) -> None:
+        assert "subject" in operate("trickle_status")
+        assert "active" in operate("trickle_status", name="subject")
+
+    def test_fuse(self, project: Any) -> None:
+        observe.execute(
+            project, "insert into {schema}.numbers select g, g from generate_series(3, 30) g"
+        )
+        observe.run("run")
+        assert "blown" in operate("trickle_fuse_status")
+        operate("trickle_reset_fuse", name="subject", action="apply")
+        operate("trickle_refresh", name="subject")
+        assert observe.difference(project, "subject", QUERY) == []
+        assert observe.setting(project, "subject", "fuse_state") == "armed"
+
+    def test_pause_and_resume(self, project: Any) -> None:
+        operate("trickle_pause", name="subject")
+        assert observe.setting(project, "subject", "status") == "paused"
+        operate("trickle_resume", name="subject")
+        assert observe.setting(project, "subject", "status") == "active"
+
+    def test_wait(self, project: Any) -> None:
+        observe.execute(project, "insert into {schema}.numbers values (3, 30)")
+        operate("trickle_wait_until_fresh", name="subject", timeout=30)
+        assert observe.difference(project, "subject", QUERY) == []
+
+    def test_verify_explain_validate_diagnose(self, project: Any) -> None:
+        assert "subject" in operate("trickle_verify", name="subject")
+        assert "numbers" in operate("trickle_explain", name="subject")
+        query = f"select count(*) from {project.test_schema}.numbers"
+        assert "resolved_refresh_mode" in operate("trickle_validate", query=query)
+        operate("trickle_diagnose", name="subject")
+
+    def test_drop(self, project: Any) -> None:
+        operate("trickle_drop", name="subject")
+        assert observe.one(project, "select to_regclass('{schema}.subject')") is None
+        assert observe.orphans(project) == []
+
+    def test_an_unknown_name(self, project: Any) -> None:
+        results, _ = run_dbt_and_capture(
+            ["run-operation", "trickle_pause", "--args", '{"name": "nothing"}'], expect_pass=False
+        )
+        assert "nothing" in str(results.results[0].message)
+
+    def test_generic_tests(self, project: Any) -> None:
+        assert {result.status for result in run_dbt(["test"])} == {"pass"}
+        observe.execute(
+            project,
+            "update pgtrickle.pgt_stream_tables set status = 'suspended',"
+            " data_timestamp = now() - interval '2 hours'"
+            " where pgt_relid = '{schema}.subject'::regclass",
+        )
+        observe.write_behind_its_back(project, "update {schema}.subject set value = 0")
+        results = run_dbt(["test"], expect_pass=False)
+        assert {result.status for result in results} == {"fail"}
+
+    def test_source_freshness_by_metadata(self, project: Any) -> None:
+        results = run_dbt(["source", "freshness"])
+        assert [result.status for result in results] == ["pass"]
+        observe.execute(
+            project,
+            "update pgtrickle.pgt_stream_tables set data_timestamp = now() - interval '2 hours'",
+        )
+        results = run_dbt(["source", "freshness"], expect_pass=False)
+        assert [result.status for result in results] == ["error"]
+
+    def test_docs(self, project: Any) -> None:
+        run_dbt(["docs", "generate"])
+        path = Path(project.project_root) / "target" / "catalog.json"
+        nodes = json.loads(path.read_text())["nodes"]
+        assert nodes["seed.test.numbers"]["metadata"]["type"] == "BASE TABLE"
+        assert nodes["seed.test.numbers"]["stats"]["has_stats"]["value"] is False
+        subject = nodes["model.test.subject"]
+        assert subject["metadata"]["type"] == "STREAM TABLE"
+        assert subject["stats"]["schedule"]["value"] == "1m"
+        assert "differential" in subject["stats"]["mode"]["value"]

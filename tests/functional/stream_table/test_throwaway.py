@@ -1,0 +1,140 @@
+"""``--empty``, ``--sample``, ``--defer`` and the target's ``stream_tables``: never stored."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+from dbt.tests.util import write_file
+
+from tests.functional import observe
+
+NUMBERS = "id,value,at\n1,10,2026-01-01 00:00:00\n2,20,2026-01-02 00:00:00\n"
+PROPERTIES = """
+seeds:
+  - name: numbers
+    config: {event_time: at}
+"""
+SUBJECT = """
+{{ config(materialized='stream_table') }}
+select id, value from {{ ref('numbers') }}
+"""
+QUERY = "select id, value from {schema}.numbers"
+
+
+class Project:
+    @pytest.fixture(scope="class")
+    def seeds(self) -> dict[str, str]:
+        return {"numbers.csv": NUMBERS, "numbers.yml": PROPERTIES}
+
+    @pytest.fixture(scope="class")
+    def models(self) -> dict[str, str]:
+        return {"subject.sql": SUBJECT}
+
+    @pytest.fixture(scope="class", autouse=True)
+    def seeded(self, project: Any) -> None:
+        observe.run("seed")
+
+
+class TestThrowaway(Project):
+    @pytest.mark.parametrize("flags", [["--empty"], ["--sample", "1 day"]])
+    def test_not_stored_and_kept(self, project: Any, flags: list[str]) -> None:
+        observe.execute(project, "drop table if exists {schema}.subject cascade")
+
+        observe.run("run", *flags)
+        assert not observe.is_stream_table(project, "subject")
+        assert observe.rows(project, "select * from {schema}.subject") == []
+        assert observe.triggers(project, "numbers") == []
+
+        observe.run("run")
+        assert observe.is_stream_table(project, "subject")
+        assert observe.difference(project, "subject", QUERY) == []
+        stored = observe.setting(project, "subject", "query")
+
+        messages = observe.run("run", *flags)
+        assert messages["subject"] == f"STREAM TABLE kept ({flags[0]})"
+        assert observe.setting(project, "subject", "query") == stored
+        assert observe.difference(project, "subject", QUERY) == []
+
+        messages = observe.run("run")
+        assert messages["subject"].startswith("STREAM TABLE unchanged")
+
+    def test_empty_reports_bad_sql(self, project: Any) -> None:
+        observe.run("run")
+        observe.write_model(project, "subject", SUBJECT.replace("value", "nothing_such"))
+        messages = observe.run("run", "--empty", expect_pass=False)
+        observe.write_model(project, "subject", SUBJECT)
+        assert "nothing_such" in messages["subject"]
+
+
+class TestDefer(Project):
+    @pytest.fixture(scope="class")
+    def dbt_profile_data(self, unique_schema: str, dbt_profile_target: Any) -> dict[str, Any]:
+        dev = {**dbt_profile_target, "schema": unique_schema + "_dev"}
+        production = {**dbt_profile_target, "schema": unique_schema}
+        outputs = {"default": production, "dev": dev}
+        return {"test": {"outputs": outputs, "target": "default"}}
+
+    def test_production_is_not_captured(self, project: Any) -> None:
+        state = Path(project.project_root) / "state"
+        observe.run("seed")
+        state.mkdir()
+        shutil.copy(Path(project.project_root) / "target" / "manifest.json", state)
+        messages = observe.run(
+            "run", "--target", "dev", "--defer", "--state", "state", "--select", "subject"
+        )
+        assert messages["subject"].startswith("SELECT 2")
+        assert observe.triggers(project, "numbers") == []
+        name = f"{project.test_schema}_dev.subject"
+        assert observe.rows(project, f"select count(*) from {name}") == [(2,)]
+        observe.execute(project, "drop schema {schema}_dev cascade")
+
+    def test_hard_coded_names_need_a_permission(self, project: Any) -> None:
+        observe.execute(project, "create schema if not exists {schema}_raw")
+        observe.execute(project, "create table {schema}_raw.events (id int primary key)")
+        schema = f"{project.test_schema}_raw"
+        text = "{{{{ config(materialized='stream_table'{more}) }}}} select id from {schema}.events"
+        observe.write_model(project, "outside", text.format(more="", schema=schema))
+        messages = observe.run("run", "--select", "outside", expect_pass=False)
+        assert f"{schema}.events" in messages["outside"]
+        assert "capture_outside" in messages["outside"]
+
+        allowed = text.format(more=", capture_outside=true", schema=schema)
+        observe.write_model(project, "outside", allowed)
+        observe.run("run", "--select", "outside")
+        assert observe.is_stream_table(project, "outside")
+
+        source = f"sources: [{{name: raw, schema: {schema}, tables: [{{name: events}}]}}]"
+        write_file(source, Path(project.project_root), "models", "raw.yml")
+        observe.write_model(project, "outside", text.format(more="", schema=schema))
+        observe.run("run", "--select", "outside", "--full-refresh")
+        (Path(project.project_root) / "models" / "outside.sql").unlink()
+        (Path(project.project_root) / "models" / "raw.yml").unlink()
+        observe.execute(project, "drop schema {schema}_raw cascade")
+
+
+class TestTargetBuildsTables(Project):
+    @pytest.fixture(scope="class")
+    def dbt_profile_target(self, dbt_profile_target: Any) -> dict[str, Any]:
+        return {**dbt_profile_target, "stream_tables": "table"}
+
+    def test_plain_table(self, project: Any) -> None:
+        observe.run("run")
+        assert not observe.is_stream_table(project, "subject")
+        assert observe.triggers(project, "numbers") == []
+        assert observe.difference(project, "subject", QUERY) == []
+
+
+class TestTargetRefreshesFully(Project):
+    @pytest.fixture(scope="class")
+    def dbt_profile_target(self, dbt_profile_target: Any) -> dict[str, Any]:
+        return {**dbt_profile_target, "stream_tables": "full"}
+
+    def test_full_mode(self, project: Any) -> None:
+        observe.run("run")
+        assert observe.setting(project, "subject", "refresh_mode") == "full"
+        observe.execute(project, "insert into {schema}.numbers values (3, 30, now())")
+        observe.run("run")
+        assert observe.difference(project, "subject", QUERY) == []

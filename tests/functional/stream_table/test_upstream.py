@@ -1,0 +1,119 @@
+"""dbt replaces what stream tables read: they follow, and no write to a source ever breaks."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.functional import observe
+
+TABLE = """
+{{{{ config(materialized='{materialized}') }}}}
+select id, value * {factor} as value from {{{{ ref('numbers') }}}}
+"""
+SUM = """
+{{ config(materialized='stream_table') }}
+select count(*) as n, sum(value) as total from {{ ref('middle') }}
+"""
+OVER_SEED = """
+{{ config(materialized='stream_table') }}
+select id % 2 as parity, sum(value) as total from {{ ref('numbers') }} group by 1
+"""
+SUM_QUERY = "select count(*) as n, sum(value) as total from {schema}.middle"
+SEED_QUERY = "select id % 2 as parity, sum(value) as total from {schema}.numbers group by 1"
+
+
+class TestUpstream:
+    @pytest.fixture(scope="class")
+    def seeds(self) -> dict[str, str]:
+        return {"numbers.csv": "id,value\n1,10\n2,20\n3,30\n"}
+
+    @pytest.fixture(scope="class")
+    def models(self) -> dict[str, str]:
+        return {
+            "middle.sql": TABLE.format(materialized="table", factor=1),
+            "total.sql": SUM,
+            "parities.sql": OVER_SEED,
+        }
+
+    @pytest.fixture(autouse=True)
+    def seeded(self, project: Any) -> None:
+        observe.run("seed")
+
+    @staticmethod
+    def exact(project: Any) -> None:
+        assert observe.difference(project, "total", SUM_QUERY) == []
+        assert observe.difference(project, "parities", SEED_QUERY) == []
+
+    @pytest.mark.parametrize("materialized", ["table", "view", "incremental"])
+    def test_a_rebuilt_model(self, project: Any, materialized: str) -> None:
+        for factor in (1, 2):
+            text = TABLE.format(materialized=materialized, factor=factor)
+            observe.write_model(project, "middle", text)
+            observe.run(
+                "run", "--full-refresh" if materialized == "incremental" else "--no-fail-fast"
+            )
+            self.exact(project)
+            before = observe.oid(project, "total")
+            observe.execute(project, "update {schema}.numbers set value = value + 1")
+            observe.run("run")
+            self.exact(project)
+            assert observe.oid(project, "total") == before
+        assert observe.orphans(project) == []
+
+    def test_a_model_that_is_rebuilt_alone(self, project: Any) -> None:
+        observe.write_model(project, "middle", TABLE.format(materialized="table", factor=1))
+        observe.run("run")
+        observe.execute(project, "insert into {schema}.numbers values (9, 90)")
+        observe.run("run", "--select", "middle")
+        observe.run("run", "--select", "total", "parities")
+        self.exact(project)
+
+    def test_seeds(self, project: Any) -> None:
+        observe.run("run")
+        observe.execute(project, "insert into {schema}.numbers values (9, 90)")
+        observe.run("run")
+        self.exact(project)
+        for flags in ([], ["--full-refresh"]):
+            observe.run("seed", *flags)
+            observe.run("run")
+            self.exact(project)
+            observe.execute(project, "insert into {schema}.numbers values (4, 1)")
+            observe.run("run")
+            self.exact(project)
+
+    def test_a_full_refresh_of_everything(self, project: Any) -> None:
+        observe.run("build", "--full-refresh")
+        observe.run("build", "--full-refresh")
+        self.exact(project)
+        assert observe.orphans(project) == []
+
+    def test_a_dropped_ci_schema_leaves_the_source_writable(self, project: Any) -> None:
+        observe.run("run")
+        schema = f"{project.test_schema}_pr_1"
+        observe.execute(project, f"create schema {schema}")
+        text = OVER_SEED.replace("'stream_table'", "'stream_table', schema='pr_1'")
+        observe.write_model(project, "parities_pr", text)
+        observe.run("run", "--select", "parities_pr")
+        observe.execute(project, f"drop schema {schema} cascade")
+        observe.execute(project, "insert into {schema}.numbers values (11, 1)")
+        (project.project_root / "models" / "parities_pr.sql").remove()
+        observe.run("run")
+        self.exact(project)
+
+    def test_dbts_own_drop_schema_leaves_nothing(self, project: Any) -> None:
+        observe.run("run")
+        text = OVER_SEED.replace("'stream_table'", "'stream_table', schema='pr_2'")
+        observe.write_model(project, "parities_pr", text)
+        observe.run("run", "--select", "parities_pr")
+        (project.project_root / "models" / "parities_pr.sql").remove()
+        relation = project.adapter.Relation.create(
+            database=project.database, schema=f"{project.test_schema}_pr_2"
+        )
+        with project.adapter.connection_named("drop"):
+            project.adapter.drop_schema(relation)
+        assert observe.orphans(project) == []
+        observe.execute(project, "insert into {schema}.numbers values (12, 1)")
+        observe.run("run")
+        self.exact(project)

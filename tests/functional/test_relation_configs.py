@@ -1,0 +1,131 @@
+"""The model's configuration and the changeset; no database."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from dbt.artifacts.resources.v1.config import NodeConfig
+from dbt_common.exceptions import DbtRuntimeError
+
+from dbt.adapters.trickle.indexes import plan_indexes
+from dbt.adapters.trickle.relation_configs import StreamTableConfig, changeset, same_text
+from trickle_runtime.config import StreamTableOptions
+
+DBT_NAME = "0123456789abcdef0123456789abcdef"
+
+
+def model(**config: Any) -> Any:
+    return SimpleNamespace(
+        name="st", compiled_code="select 1 as id", config=NodeConfig.from_dict(config)
+    )
+
+
+def parse(**config: Any) -> StreamTableConfig:
+    return StreamTableConfig.from_relation_config(model(**config))
+
+
+def changed(before: dict[str, Any], after: dict[str, Any], same_query: bool = True) -> list[str]:
+    existing = StreamTableOptions.parse(before)
+    found = changeset(existing, parse(**after), same_query=same_query)
+    return list(found.names) if found else []
+
+
+def test_defaults_are_those_of_the_runtime() -> None:
+    assert parse().options == StreamTableOptions()
+
+
+def test_meta_is_read_and_top_level_wins() -> None:
+    config = parse(schedule="5m", meta={"trickle": {"schedule": "1h", "fuse": "auto"}})
+    assert (config.options.schedule, config.options.fuse) == ("5m", "auto")
+
+
+@pytest.mark.parametrize(
+    ("config", "expected"),
+    [
+        ({"fuse": "maybe"}, ["'st'", "fuse", "'maybe'", "off, on, auto"]),
+        ({"fuse_ceiling": "many"}, ["'st'", "fuse_ceiling", "whole number"]),
+        ({"refresh_on_run": "sometimes"}, ["'st'", "refresh_on_run", "auto, true, false"]),
+        ({"schedule": "often"}, ["'st'", "often"]),
+        ({"partition_by": ["a"]}, ["'st'", "partition_by"]),
+        ({"meta": {"trickle": {"fuse_celing": 1}}}, ["fuse_celing", "fuse_ceiling"]),
+        ({"meta": {"trickle": "x"}}, ["meta.trickle"]),
+        ({"capture_outside": "yes"}, ["capture_outside", "true, false"]),
+    ],
+)
+def test_an_error_names_model_key_and_values(config: dict[str, Any], expected: list[str]) -> None:
+    with pytest.raises(DbtRuntimeError) as error:
+        parse(**config)
+    for part in expected:
+        assert part in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ({"schedule": "60s"}, {"schedule": "1m"}),
+        ({"schedule": "*/5 * * * *"}, {"schedule": " */5  *  * * * "}),
+        ({"refresh_mode": "differential"}, {"refresh_mode": "DIFFERENTIAL"}),
+        ({"fuse": "off"}, {"fuse": False}),
+        ({"partition_by": "a, b"}, {"partition_by": "a,b"}),
+        ({"partition_by": "LIST:a"}, {"partition_by": "list: a"}),
+        ({"partition_by": "RANGE:a"}, {"partition_by": "a"}),
+        ({"initialize": True}, {"initialize": False}),
+        ({"status": "paused"}, {}),
+        ({"unique_key": ["id"]}, {"unique_key": "id"}),
+    ],
+)
+def test_no_spurious_change(before: dict[str, Any], after: dict[str, Any]) -> None:
+    assert changed(before, after) == []
+
+
+def test_changes_are_named_in_order() -> None:
+    after = {"schedule": "5m", "fuse": "on", "fuse_ceiling": 10, "status": "paused"}
+    assert changed({}, after) == ["schedule", "fuse", "fuse_ceiling", "status"]
+
+
+def test_an_option_that_is_no_longer_given_returns_to_its_default() -> None:
+    assert changed({"schedule": "5m", "fuse": "auto"}, {}) == ["schedule", "fuse"]
+
+
+def test_only_query_and_key_compute_rows_anew() -> None:
+    existing = StreamTableOptions()
+    altered = changeset(existing, parse(schedule="5m"), same_query=True)
+    replaced = changeset(existing, parse(), same_query=False)
+    assert altered
+    assert not altered.requires_full_refresh
+    assert replaced
+    assert replaced.requires_full_refresh
+
+
+def test_same_text_ignores_the_ends_only() -> None:
+    assert same_text("select 1\n", "  select 1 ;\n")
+    assert not same_text("select 1", "select  1")
+
+
+def test_a_misspelled_option_is_doubted() -> None:
+    doubts = parse(fuse_celing=3, indexes=[], unlogged=True).doubts
+    assert doubts == ("'fuse_celing' is no option of a stream table; 'fuse_ceiling'?",)
+
+
+def index(name: str, columns: str, unique: bool = False, method: str = "btree") -> dict[str, Any]:
+    return {"name": name, "columns": columns, "unique": unique, "method": method}
+
+
+def test_indexes_are_compared_by_definition() -> None:
+    found = [index(DBT_NAME, "id\nlower(name)"), index("pgt_identity_1", "id", unique=True)]
+    plan = plan_indexes(found, [{"columns": ["ID", "lower(name)"]}])
+    assert not plan.changed
+
+
+def test_only_indexes_that_dbt_named_are_dropped() -> None:
+    found = [index(DBT_NAME, "id"), index("mine", "name")]
+    plan = plan_indexes(found, [{"columns": ["name"], "type": "hash"}])
+    assert plan.drop == (DBT_NAME,)
+    assert plan.create == ({"columns": ["name"], "type": "hash"},)
+
+
+def test_the_order_of_index_columns_matters() -> None:
+    plan = plan_indexes([index(DBT_NAME, "a\nb")], [{"columns": ["b", "a"]}])
+    assert plan.changed

@@ -1,0 +1,298 @@
+"""From a model's SQL to a plan, with PostgreSQL as the analyser.
+
+Invariant: the incremental plan is used only where the text that was planned, rendered back, is the
+same query to PostgreSQL (``PARSE_FIDELITY`` otherwise).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from sqlglot import exp
+from sqlglot.errors import SqlglotError
+
+from trickle_runtime.analysis import typefacts
+from trickle_runtime.analysis.catalog_reader import CatalogReader
+from trickle_runtime.compiler import dialect, volatility
+from trickle_runtime.compiler.apply import Target
+from trickle_runtime.compiler.operators.base import Operator
+from trickle_runtime.compiler.plan import Plan
+from trickle_runtime.compiler.planner import Planner
+from trickle_runtime.compiler.reasons import NotIncremental
+from trickle_runtime.compiler.result import (
+    IndexAdvice,
+    OutputColumn,
+    Reason,
+    SourceUse,
+    StateTable,
+    Step,
+    ViewUse,
+)
+from trickle_runtime.compiler.schema import Functions, Schema, SourceRelation
+from trickle_runtime.config import Schemas
+from trickle_runtime.db.session import Session
+from trickle_runtime.db.sql import quote_ident
+from trickle_runtime.errors import DatabaseError, InvalidQuery
+
+_UNNAMED = Target(0, "nothing")
+_UNKNOWN = re.compile(r"IS (NOT )?UNKNOWN")
+
+
+@dataclass(frozen=True)
+class Analysis:
+    """A query, what it reads, and how it is maintained.
+
+    Attributes:
+        canonical: the query as PostgreSQL prints it; computes the full result.
+        columns: of the result.
+        mode: ``differential`` or ``full``.
+        reasons: why, per construct; those of severity WARNING force ``full``.
+        sources: tables that the query reads, below all views.
+        views: views in between.
+        functions: oid and xmin of the user-defined functions that it calls.
+    """
+
+    canonical: str
+    columns: tuple[OutputColumn, ...]
+    mode: str
+    reasons: tuple[Reason, ...]
+    sources: tuple[SourceUse, ...]
+    views: tuple[ViewUse, ...]
+    functions: Mapping[int, str]
+    plan: Plan
+    target: Target = field(default=_UNNAMED)
+
+    @property
+    def key(self) -> tuple[str, ...] | None:
+        """Unique key of the result, by output names; () means at most one row."""
+        return self.plan.key
+
+    @property
+    def key_not_null(self) -> bool:
+        """Whether no column of the key can be NULL."""
+        return self.plan.key_not_null
+
+    @property
+    def states(self) -> tuple[StateTable, ...]:
+        """Hidden tables to create and fill, in this order."""
+        return self.plan.states(self.target)
+
+    @property
+    def advice(self) -> tuple[IndexAdvice, ...]:
+        """Indexes that are missing for the deltas of joins."""
+        return self.plan.advice()
+
+    def with_target(self, target: Target) -> Analysis:
+        """The same analysis for a stream table that has its number by now."""
+        return replace(self, target=target)
+
+    def with_buffers(self, buffers: Mapping[int, str]) -> Analysis:
+        """The same analysis reading the given buffers.
+
+        Args:
+            buffers: per relid a qualified name, or a query in parentheses with the columns
+                ``xid, op, c<attnum>…``.
+        """
+        return replace(self, plan=replace(self.plan, buffers=buffers))
+
+    def delta_steps(
+        self, changed: frozenset[int], *, materialise: bool = False
+    ) -> tuple[Step, ...]:
+        """Statements of a differential refresh, given the relids with pending changes."""
+        return self.plan.delta_steps(self.target, changed, materialise=materialise)
+
+    def full_steps(self, *, materialise: bool = False) -> tuple[Step, ...]:
+        """Statements that bring states and content to the query, by difference."""
+        return self.plan.full_steps(self.target, materialise=materialise)
+
+    def fill_sql(self) -> str:
+        """SELECT for the first fill, once the states are filled."""
+        return self.plan.fill_sql(self.target)
+
+
+def analyse(
+    session: Session,
+    query: str,
+    *,
+    schemas: Schemas,
+    search_path: str | None = None,
+    target: Target | None = None,
+    buffers: Mapping[int, str] | None = None,
+    unique_key: Sequence[str] | None = None,
+    force_full: bool = False,
+) -> Analysis:
+    """Analyse a query in a savepoint that is rolled back.
+
+    Args:
+        session: its transaction is left as it was.
+        query: one SELECT, as the user wrote it.
+        schemas: of the runtime.
+        search_path: text for ``SET search_path``; the session's own where not given.
+        target: the stream table, once it has a number.
+        buffers: what to read per source; ``changes_<relid>_1`` where not given.
+        unique_key: output columns that the user declares unique.
+        force_full: do not plan for deltas.
+
+    Raises:
+        InvalidQuery: PostgreSQL rejects the query.
+    """
+    session.execute("SAVEPOINT trickle_analyse")
+    try:
+        return _Analyser(session, schemas).run(
+            query, search_path, target or _UNNAMED, buffers, unique_key, force_full
+        )
+    finally:
+        session.execute("ROLLBACK TO SAVEPOINT trickle_analyse; RELEASE SAVEPOINT trickle_analyse")
+
+
+class _Analyser:
+    """One analysis."""
+
+    def __init__(self, session: Session, schemas: Schemas) -> None:
+        self.session = session
+        self.schemas = schemas
+        self.reader = CatalogReader(session, schemas)
+
+    def run(
+        self,
+        query: str,
+        search_path: str | None,
+        target: Target,
+        buffers: Mapping[int, str] | None,
+        unique_key: Sequence[str] | None,
+        force_full: bool,
+    ) -> Analysis:
+        view = self._canonicalise(query, search_path)
+        canonical = self.reader.definition(view)
+        relations = self.reader.relations(view)
+        rows = self.reader.columns(view)
+        names = [str(row["name"]) for row in rows]
+        root, reasons = self._plan(canonical, names, relations, force_full=force_full)
+        columns = tuple(
+            OutputColumn(
+                row["name"],
+                row["type"],
+                root is not None and root.column(row["name"]).not_null,
+                row["collation"],
+                self.reader.hashing.has(row),
+                typefacts.exact(row),
+                None if root is None else root.column(row["name"]).scales,
+            )
+            for row in rows
+        )
+        defaults = {r: self._buffer(r) for r in relations}
+        plan = Plan(
+            canonical,
+            columns,
+            root,
+            self.schemas,
+            buffers if buffers is not None else defaults,
+            tuple(unique_key) if unique_key else None,
+        )
+        return Analysis(
+            canonical,
+            columns,
+            "full" if root is None else "differential",
+            tuple(reasons),
+            _sources(relations, plan),
+            tuple(
+                ViewUse(r.relid, _qualified(r), r.definition or "")
+                for r in relations.values()
+                if r.kind == "view"
+            ),
+            self.reader.user_functions(view),
+            plan,
+            target,
+        )
+
+    def _canonicalise(self, query: str, search_path: str | None) -> str:
+        try:
+            if search_path is not None:
+                self.session.execute(f"SET LOCAL search_path = {search_path}")
+            view = self.reader.view(query.strip().rstrip(";"))
+        except DatabaseError as error:
+            raise InvalidQuery(error.message, error.detail, error.hint) from error
+        # Every name that is not PostgreSQL's own is then printed with its schema.
+        self.session.execute("SET LOCAL search_path = pg_catalog")
+        return view
+
+    def _plan(
+        self,
+        canonical: str,
+        names: list[str],
+        relations: Mapping[int, SourceRelation],
+        *,
+        force_full: bool,
+    ) -> tuple[Operator | None, list[Reason]]:
+        if force_full:
+            return None, []
+        try:
+            tree = self._faithful(canonical)
+            definitions = [r.definition for r in relations.values() if r.definition]
+            trees = [tree, *(self._faithful(definition) for definition in definitions)]
+            schema = self._schema(relations, trees)
+            planner = Planner(schema, self.reader)
+            return planner.plan(tree, names), planner.notes
+        except NotIncremental as refusal:
+            return None, [refusal.reason]
+
+    def _schema(self, relations: Mapping[int, SourceRelation], trees: list[exp.Query]) -> Schema:
+        called = {name for tree in trees for name in volatility.function_names(tree)}
+        functions = self.reader.functions(called) if called else Functions()
+        for tree in trees:
+            volatility.check(tree, functions)
+        return Schema({(r.schema, r.name): r for r in relations.values()}, functions)
+
+    def _faithful(self, canonical: str) -> exp.Query:
+        """Parse, and prove by PostgreSQL that nothing was lost."""
+        try:
+            tree = dialect.parse(canonical)
+            rendered = dialect.render(tree)
+        except (SqlglotError, TypeError, ValueError) as error:
+            raise NotIncremental("PARSE_FIDELITY", str(error).split("\n")[0][:200]) from error
+        self.session.execute("SAVEPOINT trickle_fidelity")
+        try:
+            again = self.reader.definition(self.reader.view(rendered))
+        except DatabaseError as error:
+            self.session.execute("ROLLBACK TO SAVEPOINT trickle_fidelity")
+            raise NotIncremental("PARSE_FIDELITY", error.message) from error
+        self.session.execute("RELEASE SAVEPOINT trickle_fidelity")
+        if _normal(again) != _normal(canonical):
+            raise NotIncremental("PARSE_FIDELITY", "the text changed its meaning when read back")
+        return tree
+
+    def _buffer(self, relid: int) -> str:
+        return f"{quote_ident(self.schemas.changes)}.{quote_ident(f'changes_{relid}_1')}"
+
+
+def _normal(text: str) -> str:
+    """Canonical text, with two spellings of the same test made equal."""
+    return _UNKNOWN.sub(lambda m: f"IS {m[1] or ''}NULL", text)
+
+
+def _qualified(relation: SourceRelation) -> str:
+    return f"{quote_ident(relation.schema)}.{quote_ident(relation.name)}"
+
+
+def _sources(relations: Mapping[int, SourceRelation], plan: Plan) -> tuple[SourceUse, ...]:
+    used: dict[int, set[int]] = {}
+    for scan in plan.scans:
+        used.setdefault(scan.relation.relid, set()).update(s.attnum for s in scan.sources)
+    found: list[SourceUse] = []
+    for relation in relations.values():
+        if relation.kind == "view" or relation.kind == "system":
+            continue
+        every = {column.attnum for column in relation.columns}
+        attnums = used.get(relation.relid, set() if plan.root is not None else every)
+        found.append(
+            SourceUse(
+                relation.relid,
+                _qualified(relation),
+                relation.kind,
+                tuple(sorted(attnums)),
+                relation.pgt_id,
+            )
+        )
+    return tuple(sorted(found, key=lambda source: source.relid))

@@ -1,0 +1,363 @@
+"""The verbs on stream tables: the only door into the runtime.
+
+Invariant: thin. Every verb finds what its name means, calls one function of the layers below, and
+leaves no transaction open. It works on any ``Session``; where that has an open transaction, a verb
+that changes something commits it first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from types import TracebackType
+from typing import Any
+
+from trickle_runtime.capture import cleanup
+from trickle_runtime.catalog import migrate
+from trickle_runtime.catalog.models import HistoryEntry, StreamTable
+from trickle_runtime.catalog.store import Store
+from trickle_runtime.compiler.result import Step
+from trickle_runtime.config import Schemas, StreamTableOptions
+from trickle_runtime.db.connection import PsycopgSession
+from trickle_runtime.db.connection import connect as open_session
+from trickle_runtime.db.session import Row, Session
+from trickle_runtime.errors import AlreadyExists
+from trickle_runtime.refresh import (
+    alter,
+    create,
+    doctor,
+    drop,
+    engine,
+    explain,
+    fuse,
+    inspect,
+    redefine,
+    verify,
+)
+from trickle_runtime.refresh import status as statuses
+from trickle_runtime.refresh.names import Name, text
+from trickle_runtime.refresh.result import (
+    AlterResult,
+    Check,
+    Finding,
+    RefreshResult,
+    RewritePass,
+    StreamTableInfo,
+    StreamTableStatus,
+    VerifyResult,
+)
+
+__all__ = [
+    "AlterResult",
+    "Check",
+    "Finding",
+    "RefreshResult",
+    "RewritePass",
+    "Runtime",
+    "StreamTableInfo",
+    "StreamTableStatus",
+    "VerifyResult",
+    "connect",
+]
+
+
+@contextmanager
+def connect(dsn: str = "", *, schemas: Schemas | None = None) -> Generator[Runtime]:
+    """Open a runtime on a connection of its own; ``dsn`` is anything that libpq takes."""
+    session = open_session(dsn)
+    try:
+        yield Runtime(session, schemas or Schemas())
+    finally:
+        session.close()
+
+
+class Runtime:
+    """All verbs, on one session.
+
+    Names are texts as PostgreSQL reads them (``marts.revenue``, quoted where needed), or pairs of
+    schema and name.
+    """
+
+    def __init__(self, session: Session, schemas: Schemas | None = None) -> None:
+        self.session: Session = session
+        self.schemas: Schemas = schemas or Schemas()
+
+    def __enter__(self) -> Runtime:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if isinstance(self.session, PsycopgSession):
+            self.session.close()
+
+    # The catalog.
+
+    def install(self) -> int:
+        """Create the catalog, or bring it to this version; returns the migrations applied."""
+        return migrate.install(self.session, self.schemas)
+
+    def upgrade(self) -> int:
+        """Bring an installed catalog to this version; returns the migrations applied."""
+        return migrate.upgrade(self.session, self.schemas)
+
+    def uninstall(self) -> None:
+        """Remove every trace from the sources, then the catalog; stream tables stay as tables."""
+        migrate.uninstall(self.session, self.schemas)
+
+    # Definitions.
+
+    def create_stream_table(
+        self,
+        name: Name,
+        query: str,
+        *,
+        replace_relation: bool = False,
+        initiated_by: str = "manual",
+        **options: Any,
+    ) -> StreamTableInfo:
+        """Create a stream table of a query, and fill it.
+
+        Args:
+            name: of a relation that does not exist.
+            query: one SELECT.
+            replace_relation: take the place of a table or view of that name, which is dropped at
+                the end with all that depends on it; a stream table is altered instead.
+            initiated_by: for the history.
+            options: see ``StreamTableOptions``; what is not given has its default.
+
+        Raises:
+            AlreadyExists: there is a relation of that name.
+            InvalidConfig: an option is unknown or has a value that is not allowed.
+            InvalidQuery: PostgreSQL rejects the query.
+            UnsupportedQuery: the requested mode is impossible.
+        """
+        with self._ended():
+            migrate.check(self.session, self.schemas)
+            parsed = StreamTableOptions.parse(options)
+            existing = self._store().find(name) if replace_relation else None
+            if existing is not None and existing.status != "initializing":
+                raise AlreadyExists(
+                    f"{existing.relation} is a stream table already", hint="Alter it."
+                )
+            return create.create(
+                self.session,
+                self.schemas,
+                name,
+                query,
+                parsed,
+                replace_relation=replace_relation,
+                initiated_by=initiated_by,
+            )
+
+    def alter_stream_table(
+        self,
+        name: Name,
+        *,
+        query: str | None = None,
+        initiated_by: str = "manual",
+        **options: Any,
+    ) -> AlterResult:
+        """Change the query or options of a stream table; what is not given stays."""
+        with self._ended():
+            row = self._store().get(name)
+            return alter.alter(
+                self.session, self.schemas, row, query, options, initiated_by=initiated_by
+            )
+
+    def drop_stream_table(
+        self, name: Name, *, cascade: bool = False, if_exists: bool = False
+    ) -> list[str]:
+        """Drop a stream table, with ``cascade`` those above it; returns what was dropped."""
+        with self._ended():
+            if if_exists and self._store().find(name) is None:
+                return []
+            row = self._store().get(name)
+            return drop.drop(self.session, self.schemas, row, cascade=cascade)
+
+    def pause(self, name: Name) -> None:
+        """Stop refreshing a stream table."""
+        self._call("pause", name)
+
+    def resume(self, name: Name) -> None:
+        """Refresh a paused or suspended stream table again."""
+        self._call("resume", name)
+
+    def query(self, name: Name) -> str:
+        """Return the query of a stream table as its author wrote it."""
+        with self._ended():
+            return self._store().get(name).query
+
+    def options(self, name: Name) -> StreamTableOptions:
+        """Return the options of a stream table."""
+        with self._ended():
+            return redefine.options_of(self._store().get(name))
+
+    # Refreshes.
+
+    def refresh(
+        self, name: Name, *, mode: str | None = None, initiated_by: str = "manual"
+    ) -> RefreshResult:
+        """Refresh a stream table, and stale ones below it first, at one snapshot.
+
+        Raises:
+            FuseBlown: its fuse is blown, or blows.
+            NotActive: it is paused.
+            TrickleError: what made the refresh fail; nothing of it was applied.
+        """
+        with self._ended():
+            row = self._store().get(name)
+            outcome = engine.run_pass(
+                self.session,
+                self.schemas,
+                [row.pgt_id],
+                initiated_by=initiated_by,
+                force_mode=mode,
+                ancestors=True,
+                wait=True,
+            ).results[row.pgt_id]
+            if outcome.error is not None:
+                raise outcome.error
+            return outcome
+
+    def refresh_all(self, *, initiated_by: str = "manual") -> list[RefreshResult]:
+        """Refresh every stream table with pending changes, each refresh group at one snapshot.
+
+        Errors are in the results: one bad table does not stop the others.
+        """
+        with self._ended():
+            return engine.run_all(self.session, self.schemas, initiated_by=initiated_by)
+
+    def verify(self, name: Name) -> VerifyResult:
+        """Refresh a stream table and compare it with its query at the same snapshot."""
+        with self._ended():
+            pgt_id = self._store().get(name).pgt_id
+            return verify.verify(self.session, self.schemas, [pgt_id])[0]
+
+    def verify_all(self) -> list[VerifyResult]:
+        """Verify every stream table."""
+        with self._ended():
+            return [
+                verify.verify(self.session, self.schemas, [row.pgt_id])[0]
+                for row in self._store().all()
+                if row.status != "initializing"
+            ]
+
+    def repair(self, name: Name) -> RefreshResult:
+        """Bring a stream table to the exact image of its query, by a full difference."""
+        return self.refresh(name, mode="full", initiated_by="repair")
+
+    def wait(self, name: Name, timeout: float = 300) -> None:
+        """Return when all that is committed now has arrived in the stream table.
+
+        Raises:
+            WaitTimeout: that took longer than ``timeout`` seconds.
+        """
+        with self._ended():
+            statuses.wait(self.session, self.schemas, self._store().get(name), timeout)
+
+    # The fuse.
+
+    def reset_fuse(self, name: Name, *, action: str = "apply") -> None:
+        """Reset a blown fuse: ``apply``, ``reinitialize`` or ``skip_changes``."""
+        with self._ended():
+            fuse.reset(self.session, self.schemas, name, action)
+            self.session.commit()
+
+    def fuse_status(self, name: Name | None = None) -> list[Row]:
+        """Return the fuses, of one stream table where ``name`` is given."""
+        with self._ended():
+            return inspect.fuse_status(self.session, self.schemas, self._id(name))
+
+    # Questions.
+
+    def status(self, *names: Name) -> list[StreamTableStatus]:
+        """Return how stream tables are: all, or the named ones."""
+        with self._ended():
+            ids = [self._store().get(name).pgt_id for name in names] if names else None
+            return statuses.status(self.session, self.schemas, ids)
+
+    def history(self, name: Name, *, limit: int = 20) -> list[HistoryEntry]:
+        """Return the last refreshes of a stream table, newest first."""
+        with self._ended():
+            return self._store().history(self._store().get(name).pgt_id, limit)
+
+    def validate_query(self, query: str) -> list[Check]:
+        """Return how a query would be maintained, and why; creates nothing."""
+        with self._ended():
+            return explain.validate_query(self.session, self.schemas, query)
+
+    def explain_query_rewrite(self, query: str) -> list[RewritePass]:
+        """Return what each pass of the compiler makes of a query."""
+        with self._ended():
+            return explain.explain_query_rewrite(self.session, self.schemas, query)
+
+    def explain_delta(
+        self, name: Name, changed: Sequence[str] | None = None
+    ) -> tuple[Step, ...]:
+        """Return the statements of a refresh after changes in some sources (default: all)."""
+        with self._ended():
+            row = self._store().get(name)
+            return explain.explain_delta(self.session, self.schemas, row, changed)
+
+    def diagnose_errors(self, name: Name) -> list[Row]:
+        """Return the last 5 errors of a stream table with remedies."""
+        return self._rows("diagnose_errors", name)
+
+    def list_auxiliary_columns(self, name: Name) -> list[Row]:
+        """Return everything that is kept for a stream table besides its columns."""
+        return self._rows("list_auxiliary_columns", name)
+
+    def doctor(self) -> list[Finding]:
+        """Check privileges, triggers, indexes, buffers and workers."""
+        with self._ended():
+            return doctor.examine(self.session, self.schemas)
+
+    # Upkeep.
+
+    def cleanup(self, batch: int = 10_000) -> int:
+        """Delete changes that every consumer has seen, and what is left of vanished sources."""
+        with self._ended():
+            return cleanup.cleanup(self.session, self.schemas, batch)
+
+    def settings(self) -> Mapping[str, str]:
+        """Return the settings of this database."""
+        with self._ended():
+            return self._store().settings()
+
+    def set_setting(self, name: str, value: str) -> None:
+        """Change a setting of this database."""
+        with self._ended():
+            self._store().set_setting(name, value)
+            self.session.commit()
+
+    def _store(self) -> Store:
+        return Store(self.session, self.schemas)
+
+    def _id(self, name: Name | None) -> int | None:
+        return None if name is None else self._store().get(name).pgt_id
+
+    def _row(self, name: Name) -> StreamTable:
+        return self._store().get(name)
+
+    def _call(self, function: str, name: Name) -> None:
+        with self._ended():
+            row = self._row(name)
+            inspect.call(self.session, self.schemas, function, row.relation)
+            self.session.commit()
+
+    def _rows(self, function: str, name: Name) -> list[Row]:
+        with self._ended():
+            row = self._row(name)
+            return inspect.call(self.session, self.schemas, function, text(row.relation))
+
+    @contextmanager
+    def _ended(self) -> Iterator[None]:
+        """Leave no transaction open: what was only read is let go, what failed is undone."""
+        try:
+            yield
+        finally:
+            self.session.rollback()

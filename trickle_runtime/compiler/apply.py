@@ -1,0 +1,301 @@
+"""The last step of a refresh: from a delta to changed rows of the stream table.
+
+Only rows that differ are touched, rows keep their identity where there is a key (so that updates
+are updates), and the statement reports how many rows it changed beside how many the delta
+announced. Invariant: a difference between the two is never repaired here; the engine raises
+``Diverged``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from trickle_runtime.compiler.context import Context
+from trickle_runtime.compiler.dialect import render
+from trickle_runtime.compiler.identity import hash_expression, match_key, row
+from trickle_runtime.compiler.operators.base import Pairs
+from trickle_runtime.compiler.result import OutputColumn, Step
+from trickle_runtime.compiler.template import column, comma, fill, ident, literal
+from trickle_runtime.compiler.term import Relation, union
+
+DELTA_TABLE = "pgtrickle_delta"
+
+_CAST = "SELECT $columns, __w FROM ($rows) d"
+_NET = """MATERIALIZED (SELECT $columns, sum(__w)::bigint AS __w FROM ($rows) d
+ GROUP BY $by HAVING sum(__w) <> 0)"""
+_NEW = """MATERIALIZED (SELECT p.*, o.__w IS NOT NULL AS __was$old
+ FROM net p LEFT JOIN net o ON o.__w < 0 AND $match WHERE p.__w > 0)"""
+_OLD = """MATERIALIZED (SELECT o.* FROM net o WHERE o.__w < 0
+ AND NOT EXISTS (SELECT 1 FROM net p WHERE p.__w > 0 AND $match))"""
+_UPDATE = "UPDATE $table AS st SET $sets FROM $rows n WHERE $which AND $match RETURNING 1"
+_INSERT = "INSERT INTO $table ($names) SELECT $values FROM $rows n WHERE $which RETURNING 1"
+_DELETE = "DELETE FROM $table AS st USING $rows o WHERE $which AND $match RETURNING 1"
+_DELETE_BAG = """DELETE FROM $table AS st WHERE st.ctid = ANY (ARRAY(
+ SELECT x.ctid FROM net o, LATERAL (SELECT s.ctid FROM $table s WHERE $match LIMIT -o.__w) x
+ WHERE o.__w < 0)) RETURNING 1"""
+_DELETE_BAG_PARTITIONED = """DELETE FROM $table AS st USING (
+ SELECT x.tableoid AS part, x.ctid AS place FROM net o,
+ LATERAL (SELECT s.tableoid, s.ctid FROM $table s WHERE $match LIMIT -o.__w) x
+ WHERE o.__w < 0) x WHERE st.tableoid = x.part AND st.ctid = x.place RETURNING 1"""
+_INSERT_BAG = """INSERT INTO $table ($names) SELECT $values FROM net n,
+ generate_series(1, n.__w) WHERE n.__w > 0 RETURNING 1"""
+_LOG = """INSERT INTO $log (refresh_no, __w, $names)
+ SELECT current_setting($number)::bigint, n.__w, $values FROM net n RETURNING 1"""
+_COUNTS = """SELECT $inserted AS inserted, $updated AS updated, $deleted AS deleted,
+ $expected AS expected"""
+_OPS = """MATERIALIZED (SELECT * FROM (SELECT $columns, $old AS __o, $new AS __n FROM $query) q
+ WHERE (__o OR __n) AND (__o <> __n OR record_image_ne($before, $after)))"""
+_LOG_PAIRS = """INSERT INTO $log (refresh_no, __w, $names)
+ SELECT current_setting($number)::bigint, -1, $before FROM ops o WHERE o.__o
+ UNION ALL SELECT current_setting($number)::bigint, 1, $after FROM ops o WHERE o.__n RETURNING 1"""
+_DELTA_TABLE = """DROP TABLE IF EXISTS pg_temp.$name;
+CREATE TEMPORARY TABLE $name ON COMMIT DROP AS $query"""
+
+
+@dataclass(frozen=True)
+class Target:
+    """The stream table to maintain.
+
+    Attributes:
+        pgt_id: its number.
+        relation: qualified, quoted name.
+        log: whether its delta goes to its change log, for stream tables above.
+        partition_columns: columns it is partitioned by.
+        sequential: it has unique indexes of the user's: delete before inserting.
+    """
+
+    pgt_id: int
+    relation: str
+    log: bool = False
+    partition_columns: tuple[str, ...] = ()
+    sequential: bool = False
+
+
+@dataclass(frozen=True)
+class Apply:
+    """Makes the final steps for one target."""
+
+    target: Target
+    columns: Sequence[OutputColumn]
+    key: Sequence[OutputColumn] | None
+
+    @property
+    def names(self) -> list[str]:
+        """All columns."""
+        return [item.name for item in self.columns]
+
+    def net(self, rows: str) -> str:
+        """Consolidate signed rows by identity (amendments A9, A10)."""
+        outputs: list[str] = []
+        by: list[str] = []
+        for item in self.columns:
+            name = ident(item.name)
+            if item.equality:
+                outputs.append(name)
+                by += [name] if item.exact else [name, f"{name}::text"]
+            else:
+                outputs.append(f"({name}::text)::{item.type} AS {name}")
+                by.append(f"{name}::text")
+        cast = comma([f"({ident(c.name)})::{c.type} AS {ident(c.name)}" for c in self.columns])
+        inner = fill(_CAST, columns=cast, rows=rows)
+        return fill(_NET, columns=comma(outputs), rows=inner, by=comma(by))
+
+    def signed(self, relation: Relation, out: Context, *, materialise: bool) -> list[Step]:
+        """Steps for a delta of signed rows."""
+        return self.rows(union(relation, self.names, weighted=True), out, materialise=materialise)
+
+    def rows(self, rows: str, out: Context, *, materialise: bool) -> list[Step]:
+        """Steps for a delta given as a query of the columns and the weight."""
+        out.add("net", self.net(rows))
+        if not (materialise or self.target.sequential):
+            return [Step("apply", out.final(self._counts(out), self._writes(out)))]
+        return self._materialised(out)
+
+    def paired(self, pairs: Pairs, out: Context) -> list[Step]:
+        """Steps for a delta that comes in pairs per key."""
+        out.add("ops", self._ops(pairs))
+        key = self.key or ()
+        old_match = match_key(key, "st", "n") + self._partitions("n", "old.")
+        sets = self._sets("n")
+        writes: dict[str, str] = {}
+        if sets:
+            writes["upd"] = self._fill(
+                _UPDATE, sets=sets, rows="ops", which="n.__o AND n.__n", match=old_match
+            )
+        writes["ins"] = self._insert("ops", "n.__n AND NOT n.__o")
+        match = match_key(key, "st", "o") + self._partitions("o", "old.")
+        writes["del"] = self._fill(_DELETE, rows="ops", which="o.__o AND NOT o.__n", match=match)
+        if self.target.log:
+            writes["log"] = fill(
+                _LOG_PAIRS,
+                log=self._log(out),
+                number=self._number(out),
+                names=comma([ident(n) for n in self.names]),
+                before=comma([column("o", f"old.{n}") for n in self.names]),
+                after=comma([column("o", n) for n in self.names]),
+            )
+        expected = ["(SELECT count(*) FROM ops)"]
+        body = self._result(writes, expected + self._checks(out))
+        return [Step("apply", out.final(body, writes))]
+
+    def _ops(self, pairs: Pairs) -> str:
+        old, new = render(pairs.old), render(pairs.new)
+        keys = {item.name for item in self.key or ()}
+        columns: list[str] = []
+        for item in self.columns:
+            before, after = (
+                render(side[item.name]) for side in (pairs.old_columns, pairs.new_columns)
+            )
+            if item.name not in keys:  # a key stands in both rows
+                after = f"CASE WHEN {new} THEN {after} END"
+            columns.append(f"({after})::{item.type} AS {ident(item.name)}")
+            was = f"CASE WHEN {old} THEN {before} END"
+            columns.append(f"({was})::{item.type} AS {ident('old.' + item.name)}")
+        return fill(
+            _OPS,
+            columns=comma(columns),
+            old=old,
+            new=new,
+            query=pairs.query,
+            before=row([f"old.{n}" for n in self.names], "q"),
+            after=row(self.names, "q"),
+        )
+
+    def _materialised(self, out: Context) -> list[Step]:
+        """The net delta in a temporary table first, then the changes.
+
+        CREATE TABLE AS takes no data-modifying CTEs, so every state is maintained before (the
+        plan stores all stateful operators in that case).
+        """
+        if out.writes:
+            raise ValueError("a state would be maintained after the delta was read")
+        query = out.final("SELECT * FROM net", {})
+        final = Context(out.schemas, out.pgt_id)
+        final.checks = list(out.checks)
+        final.add("net", fill("(SELECT * FROM pg_temp.$name)", name=DELTA_TABLE))
+        delta = Step("delta", fill(_DELTA_TABLE, name=DELTA_TABLE, query=query))
+        if self.target.sequential:
+            return [delta, *self._sequential(final)]
+        return [delta, Step("apply", final.final(self._counts(final), self._writes(final)))]
+
+    def _sequential(self, out: Context) -> list[Step]:
+        """All old rows out, then all new rows in: a user's unique index survives any exchange."""
+        deletes = self._bag_delete() if self.key is None else self._delete_all_old()
+        removed = "(SELECT coalesce(sum(-__w), 0) FROM net WHERE __w < 0)"
+        first = self._result({"del": deletes}, [removed, *self._checks(out)])
+        writes = {"ins": self._fill(_INSERT_BAG, **self._inserted("n"))}
+        if self.target.log:
+            writes["log"] = self._log_net(out)
+        second = self._result(writes, ["(SELECT coalesce(sum(__w), 0) FROM net WHERE __w > 0)"])
+        out.checks = []
+        return [
+            Step("apply", out.final(first, {"del": deletes})),
+            Step("apply", out.final(second, writes)),
+        ]
+
+    def _delete_all_old(self) -> str:
+        match = match_key(self.key or (), "st", "o") + self._partitions("o", "")
+        return self._fill(_DELETE, rows="net", which="o.__w < 0", match=match)
+
+    def _writes(self, out: Context) -> dict[str, str]:
+        writes = self._bag_writes() if self.key is None else self._keyed_writes()
+        if self.target.log:
+            writes["log"] = self._log_net(out)
+        return writes
+
+    def _counts(self, out: Context) -> str:
+        if self.key is not None:
+            old = "".join(
+                f", o.{ident(n)} AS {ident('old.' + n)}" for n in self.target.partition_columns
+            )
+            out.add("new_rows", fill(_NEW, match=match_key(self.key, "o", "p"), old=old))
+            out.add("old_rows", fill(_OLD, match=match_key(self.key, "p", "o")))
+            expected = ["(SELECT count(*) FROM new_rows)", "(SELECT count(*) FROM old_rows)"]
+        else:
+            expected = ["(SELECT coalesce(sum(abs(__w)), 0)::bigint FROM net)"]
+        return self._result(self._writes(out), expected + self._checks(out))
+
+    def _keyed_writes(self) -> dict[str, str]:
+        key = self.key or ()
+        writes: dict[str, str] = {}
+        sets = self._sets("n")
+        if sets:
+            match = match_key(key, "st", "n") + self._partitions("n", "old.")
+            writes["upd"] = self._fill(
+                _UPDATE, sets=sets, rows="new_rows", which="n.__was", match=match
+            )
+        writes["ins"] = self._insert("new_rows", "NOT n.__was")
+        match = match_key(key, "st", "o") + self._partitions("o", "")
+        writes["del"] = self._fill(_DELETE, rows="old_rows", which="true", match=match)
+        return writes
+
+    def _bag_writes(self) -> dict[str, str]:
+        return {
+            "ins": self._fill(_INSERT_BAG, **self._inserted("n")),
+            "del": self._bag_delete(),
+        }
+
+    def _bag_delete(self) -> str:
+        template = _DELETE_BAG_PARTITIONED if self.target.partition_columns else _DELETE_BAG
+        match = f"record_image_eq({row(self.names, 's')}, {row(self.names, 'o')})"
+        hashed = hash_expression(self.columns, "s")
+        if hashed is not None:
+            match = f"{hashed} = {hash_expression(self.columns, 'o')} AND {match}"
+        return self._fill(template, match=match)
+
+    def _insert(self, rows: str, which: str) -> str:
+        return self._fill(_INSERT, rows=rows, which=which, **self._inserted("n"))
+
+    def _inserted(self, alias: str) -> dict[str, str]:
+        return {
+            "names": comma([ident(n) for n in self.names]),
+            "values": comma([column(alias, n) for n in self.names]),
+        }
+
+    def _sets(self, alias: str) -> str:
+        """Columns to set: those of the key only where equal values may differ."""
+        fixed = {item.name for item in self.key or () if item.exact}
+        return comma([f"{ident(n)} = {column(alias, n)}" for n in self.names if n not in fixed])
+
+    def _partitions(self, alias: str, prefix: str) -> str:
+        """Name the partition of the stored row, so that PostgreSQL prunes the others."""
+        nullable = {item.name for item in self.columns if not item.not_null}
+        keyed = {item.name for item in self.key or ()}
+        parts = ""
+        for name in self.target.partition_columns:
+            if name in keyed:
+                continue
+            stored, old = column("st", name), column(alias, prefix + name)
+            equal = f"{stored} = {old}"
+            if name in nullable:
+                equal = f"({equal} OR ({stored} IS NULL AND {old} IS NULL))"
+            parts += f" AND {equal}"
+        return parts
+
+    def _result(self, writes: dict[str, str], expected: list[str]) -> str:
+        def counted(name: str) -> str:
+            return fill("(SELECT count(*) FROM $name)", name=name) if name in writes else "0"
+
+        return fill(
+            _COUNTS,
+            inserted=counted("ins"),
+            updated=counted("upd"),
+            deleted=counted("del"),
+            expected=" + ".join(expected),
+        )
+
+    def _checks(self, out: Context) -> list[str]:
+        return [f"({check})" for check in out.checks]
+
+    def _log_net(self, out: Context) -> str:
+        return fill(_LOG, log=self._log(out), number=self._number(out), **self._inserted("n"))
+
+    def _log(self, out: Context) -> str:
+        return f"{ident(out.schemas.changes)}.{ident(f'log_{self.target.pgt_id}')}"
+
+    def _number(self, out: Context) -> str:
+        return literal(f"{out.schemas.prefix}.refresh_no")
+
+    def _fill(self, template: str, **parts: str) -> str:
+        return fill(template, table=self.target.relation, **parts)

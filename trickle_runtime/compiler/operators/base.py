@@ -1,0 +1,129 @@
+"""The contract of an operator.
+
+For every operator X: ``current(X)`` is its rows now, ``delta(X)`` signed rows such that
+``current(X)`` now minus before equals ``delta(X)`` as bags (differentiation rules, head). The old
+state can't be read, except an operator's own state table.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from sqlglot import exp
+
+from trickle_runtime.compiler.context import Context
+from trickle_runtime.compiler.term import Relation
+
+
+@dataclass(frozen=True)
+class Column:
+    """An output column of an operator.
+
+    ``scales`` are the display scales that values of a numeric or integer column can have; None
+    where they are unknown or the column is no exact number.
+    """
+
+    name: str
+    not_null: bool = False
+    scales: tuple[int, ...] | None = None
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """A delta in pairs: one row per key with the old and the new row.
+
+    ``query`` is the named query to read; the expressions are over it. ``old`` and ``new`` tell
+    whether the row existed before and exists now.
+    """
+
+    query: str
+    key: frozenset[str]
+    old: exp.Expr
+    new: exp.Expr
+    old_columns: dict[str, exp.Expr]
+    new_columns: dict[str, exp.Expr]
+
+
+@dataclass(frozen=True)
+class Node:
+    """A state table that an operator keeps."""
+
+    alias: str
+    fill: str
+    indexes: tuple[str, ...]
+    purpose: str
+
+
+class Operator(ABC):
+    """A node of the plan. Frozen; ``alias`` is unique in the plan."""
+
+    alias: str
+
+    @property
+    @abstractmethod
+    def columns(self) -> tuple[Column, ...]:
+        """Output columns, in order."""
+
+    @property
+    @abstractmethod
+    def keys(self) -> tuple[frozenset[str], ...]:
+        """Sets of columns that no two rows share (NULLs count as equal)."""
+
+    @property
+    def inputs(self) -> tuple[Operator, ...]:
+        """The operators this one reads."""
+        return ()
+
+    @abstractmethod
+    def current(self, out: Context) -> Relation:
+        """The rows now: a query over new states only."""
+
+    @abstractmethod
+    def delta(self, out: Context) -> Relation:
+        """Signed rows; no term where nothing below changed."""
+
+    @abstractmethod
+    def prune(self, needed: frozenset[str]) -> Operator:
+        """The same operator without columns that nobody above uses."""
+
+    def pairs(self, out: Context) -> Pairs | None:
+        """The delta in pairs per key, where the operator has it so."""
+        return None
+
+    def nodes(self, out: Context) -> Iterator[Node]:
+        """State tables of this operator alone."""
+        return iter(())
+
+    def changed(self, out: Context) -> bool:
+        """Whether a source below has pending changes."""
+        return any(child.changed(out) for child in self.inputs)
+
+    def walk(self) -> Iterator[Operator]:
+        """All operators below and this one, inputs first, each once."""
+        seen: set[str] = set()
+        for child in self.inputs:
+            for node in child.walk():
+                if node.alias not in seen:
+                    seen.add(node.alias)
+                    yield node
+        yield self
+
+    def column(self, name: str) -> Column:
+        """The output column of that name."""
+        return next(column for column in self.columns if column.name == name)
+
+    def expressions(self) -> Iterator[exp.Expr]:
+        """Expressions of this operator over its inputs' columns."""
+        return iter(())
+
+    def used(self, alias: str) -> frozenset[str]:
+        """Names of the columns of input ``alias`` that the expressions use."""
+        found = (
+            node.name
+            for expression in self.expressions()
+            for node in expression.find_all(exp.Column)
+            if node.table == alias
+        )
+        return frozenset(found)

@@ -1,0 +1,280 @@
+"""Inner join of any number of inputs.
+
+    Δ(R₁ ⋈ … ⋈ Rₙ) = Σ over non-empty A ⊆ C of (-1)^(|A|-1) · ⋈_{i∈A} ΔRᵢ ⋈_{i∉A} Rᵢ'
+
+C is the set of changed inputs. Only new states and deltas are read, so it is exact for any mix of
+changes on all inputs in one refresh. With more than three changed inputs one input is peeled off
+(one whose absence leaves the rest connected), the rest's delta is named once and the two-input
+rule combines them (amendment B8).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from itertools import combinations
+
+from sqlglot import exp
+
+from trickle_runtime.compiler.context import Context
+from trickle_runtime.compiler.operators.base import Column, Operator
+from trickle_runtime.compiler.term import (
+    WEIGHT,
+    Binding,
+    FromItem,
+    Relation,
+    Term,
+    ref,
+    union,
+)
+
+_FLAT_LIMIT = 3
+
+
+def output_name(alias: str, name: str) -> str:
+    """Name of an input's column in the join's output."""
+    return f"{alias}.{name}"
+
+
+@dataclass(frozen=True)
+class InnerJoin(Operator):
+    """Combinations of the rows of ``parts`` for which all ``predicates`` are true."""
+
+    alias: str
+    parts: tuple[Operator, ...]
+    predicates: tuple[exp.Expr, ...]
+
+    @property
+    def columns(self) -> tuple[Column, ...]:
+        """All inputs' columns; a column under a strict equality can't be NULL."""
+        strict = {
+            (column.table, column.name)
+            for predicate in self.predicates
+            for column in equality(predicate)
+        }
+        return tuple(
+            replace(
+                column,
+                name=output_name(part.alias, column.name),
+                not_null=column.not_null or (part.alias, column.name) in strict,
+            )
+            for part in self.parts
+            for column in part.columns
+        )
+
+    @property
+    def keys(self) -> tuple[frozenset[str], ...]:
+        """Keys of all inputs together, less those that equalities determine."""
+        if not all(part.keys for part in self.parts):
+            return ()
+        found: list[frozenset[str]] = []
+        for first in self.parts:
+            needed = self._needed_parts(first)
+            chosen = [output_name(p.alias, n) for p in needed for n in min(p.keys, key=len)]
+            key = frozenset(chosen)
+            if key not in found:
+                found.append(key)
+        return tuple(found)
+
+    @property
+    def inputs(self) -> tuple[Operator, ...]:
+        """The joined operators."""
+        return self.parts
+
+    def expressions(self) -> Iterator[exp.Expr]:
+        """The predicates."""
+        return iter(self.predicates)
+
+    def current(self, out: Context) -> Relation:
+        """One flat join of the inputs' rows."""
+        relations = [_single(part, part.current(out)) for part in self.parts]
+        return (self._join(self.parts, relations, 1, self.predicates),)
+
+    def delta(self, out: Context) -> Relation:
+        """The sum over the sets of changed inputs."""
+        return self._delta(self.parts, self.predicates, out)
+
+    def prune(self, needed: frozenset[str]) -> Operator:
+        """Keep what is needed above and what the predicates read."""
+        parts: list[Operator] = []
+        for part in self.parts:
+            above = {c.name for c in part.columns if output_name(part.alias, c.name) in needed}
+            parts.append(part.prune(frozenset(above) | self.used(part.alias)))
+        return replace(self, parts=tuple(parts))
+
+    def _delta(
+        self, parts: tuple[Operator, ...], predicates: tuple[exp.Expr, ...], out: Context
+    ) -> Relation:
+        changed = [part for part in parts if part.changed(out)]
+        if len(changed) > _FLAT_LIMIT:
+            return self._peeled(parts, changed, predicates, out)
+        deltas = {part.alias: _delta_single(part, out) for part in changed}
+        terms: list[Term] = []
+        for size in range(1, len(changed) + 1):
+            for chosen in combinations(changed, size):
+                names = {part.alias for part in chosen}
+                rest = [part for part in parts if part.alias not in names]
+                ordered = [*chosen, *rest]  # deltas first: the planner starts from them (B9)
+                relations = [
+                    deltas[p.alias] if p.alias in names else _single(p, p.current(out))
+                    for p in ordered
+                ]
+                terms.append(self._join(ordered, relations, (-1) ** (size - 1), predicates))
+        return tuple(terms)
+
+    def _peeled(
+        self,
+        parts: tuple[Operator, ...],
+        changed: list[Operator],
+        predicates: tuple[exp.Expr, ...],
+        out: Context,
+    ) -> Relation:
+        peel = next(
+            (
+                p
+                for p in reversed(changed)
+                if _connected([q for q in parts if q is not p], predicates)
+            ),
+            changed[-1],
+        )
+        rest = tuple(part for part in parts if part is not peel)
+        aliases = {part.alias for part in rest}
+        inner = tuple(p for p in predicates if _aliases(p) <= aliases)
+        outer = tuple(p for p in predicates if not _aliases(p) <= aliases)
+        delta_rest = self._named(rest, self._delta(rest, inner, out), out)
+        rows = [_single(part, part.current(out)) for part in rest]
+        new_rest = self._join(rest, rows, 1, inner)
+        delta_peel, new_peel = _delta_single(peel, out), _single(peel, peel.current(out))
+        pairs = (
+            (delta_rest, new_peel, 1),
+            (new_rest, delta_peel, 1),
+            (delta_rest, delta_peel, -1),
+        )
+        return tuple(self._combine(left, peel, right, sign, outer) for left, right, sign in pairs)
+
+    def _named(self, parts: tuple[Operator, ...], relation: Relation, out: Context) -> Term:
+        """Name the delta of a partial join, so that it is computed once."""
+        columns = [output_name(p.alias, c.name) for p in parts for c in p.columns]
+        name = f"delta_{self.alias}_{len(parts)}"
+        out.add(name, f"MATERIALIZED ({union(relation, columns, weighted=True)})")
+        return Term(
+            (FromItem(name, name),),
+            {column: ref(name, column) for column in columns},
+            weights=(ref(name, WEIGHT),),
+        )
+
+    def _combine(
+        self, left: Term, part: Operator, right: Term, sign: int, predicates: tuple[exp.Expr, ...]
+    ) -> Term:
+        columns = dict(left.columns)
+        columns |= {output_name(part.alias, n): value for n, value in right.columns.items()}
+        binding = self._binding(columns)
+        return Term(
+            (*left.items, *right.items),
+            columns,
+            (*left.where, *right.where, *(binding.apply(p) for p in predicates)),
+            (*left.weights, *right.weights),
+            left.sign * right.sign * sign,
+        )
+
+    def _join(
+        self,
+        parts: tuple[Operator, ...] | list[Operator],
+        terms: list[Term],
+        sign: int,
+        predicates: tuple[exp.Expr, ...],
+    ) -> Term:
+        columns: dict[str, exp.Expr] = {}
+        for part, term in zip(parts, terms, strict=True):
+            columns |= {output_name(part.alias, n): value for n, value in term.columns.items()}
+            sign *= term.sign
+        binding = self._binding(columns)
+        conditions = [condition for term in terms for condition in term.where]
+        return Term(
+            tuple(item for term in terms for item in term.items),
+            columns,
+            (*conditions, *(binding.apply(p) for p in predicates)),
+            tuple(weight for term in terms for weight in term.weights),
+            sign,
+        )
+
+    def _binding(self, columns: dict[str, exp.Expr]) -> Binding:
+        bound: dict[str, dict[str, exp.Expr]] = {}
+        for full, value in columns.items():
+            alias, name = full.split(".", 1)
+            bound.setdefault(alias, {})[name] = value
+        return Binding(bound)
+
+    def _needed_parts(self, first: Operator) -> list[Operator]:
+        """Inputs whose key is not determined by equalities with those before them."""
+        kept, known = [first], {first.alias}
+        pending = [part for part in self.parts if part is not first]
+        while pending:
+            found = next((p for p in pending if self._determined(p, known)), None)
+            if found is None:
+                found = pending[0]
+                kept.append(found)
+            known.add(found.alias)
+            pending.remove(found)
+        return kept
+
+    def _determined(self, part: Operator, known: set[str]) -> bool:
+        fixed: set[str] = set()
+        for predicate in self.predicates:
+            columns = equality(predicate)
+            if len(columns) == 2:
+                for this, that in (columns, columns[::-1]):
+                    if this.table == part.alias and that.table in known:
+                        fixed.add(this.name)
+        return any(key <= fixed for key in part.keys)
+
+
+def equality(predicate: exp.Expr) -> list[exp.Column]:
+    """The two columns of ``a = b``, else nothing."""
+    while isinstance(predicate, exp.Paren):
+        predicate = predicate.this
+    if not isinstance(predicate, exp.EQ):
+        return []
+    sides = [predicate.this, predicate.expression]
+    columns = [side for side in sides if isinstance(side, exp.Column)]
+    return columns if len(columns) == 2 else []
+
+
+def _aliases(predicate: exp.Expr) -> set[str]:
+    return {column.table for column in predicate.find_all(exp.Column)}
+
+
+def _connected(parts: list[Operator], predicates: tuple[exp.Expr, ...]) -> bool:
+    reached = {parts[0].alias}
+    aliases = {part.alias for part in parts}
+    grown = True
+    while grown:
+        grown = False
+        for predicate in predicates:
+            found = _aliases(predicate)
+            if found <= aliases and found & reached and not found <= reached:
+                reached |= found
+                grown = True
+    return reached == aliases
+
+
+def _single(part: Operator, relation: Relation) -> Term:
+    """One term: a union below a join becomes one FROM item."""
+    if len(relation) == 1:
+        return relation[0]
+    names = [column.name for column in part.columns]
+    item = FromItem(f"({union(relation, names, weighted=False)})", part.alias)
+    return Term((item,), {name: ref(part.alias, name) for name in names})
+
+
+def _delta_single(part: Operator, out: Context) -> Term:
+    relation = part.delta(out)
+    if len(relation) == 1:
+        return relation[0]
+    names = [column.name for column in part.columns]
+    name = out.add(f"delta_{part.alias}", f"({union(relation, names, weighted=True)})")
+    return Term(
+        (FromItem(name, part.alias),),
+        {column: ref(part.alias, column) for column in names},
+        weights=(ref(part.alias, WEIGHT),),
+    )

@@ -1,0 +1,41 @@
+"""Why a query, or a part of it, is not maintained incrementally.
+
+Invariant: every code that a user can see is in ``HINTS``; each has a hint that names a rewrite.
+"""
+
+from __future__ import annotations
+
+from trickle_runtime.compiler.result import Reason
+
+HINTS: dict[str, str] = {
+    "PARSE_FIDELITY": "The text could not be read back exactly; report the query, please.",
+    "OUTER_JOIN": "Only inner joins are incremental; move the outer join into a view above.",
+    "SUBQUERY": "Write the subquery as a join, or as a stream table of its own.",
+    "WINDOW_FUNCTION": "Compute the window in a view above the stream table.",
+    "LIMIT": "Take the first rows in a view above the stream table.",
+    "DISTINCT_ON": "Take the first row per group in a view above the stream table.",
+    "SET_OPERATION": "Only UNION and UNION ALL are incremental.",
+    "GROUPING_SETS": "Write one GROUP BY per grouping set and combine them by UNION ALL.",
+    "RECURSIVE": "Recursive queries are recomputed.",
+    "LATERAL": "Write the LATERAL subquery as a join.",
+    "SET_RETURNING": "Expand the set in a view above the stream table.",
+    "TABLE_SAMPLE": "A sample is another one each time; drop TABLESAMPLE.",
+    "VALUES": "Put the constant rows into a seed.",
+    "VOLATILE_FUNCTION": "The value changes with every call; compute it in a view above.",
+    "STABLE_FUNCTION": "The value depends on time or session; compute it in a view above.",
+    "USER_FUNCTION": "Declare the function IMMUTABLE if it is.",
+    "SYSTEM_CATALOG": "System catalogs can't carry triggers.",
+    "POLLED_SOURCE": "The source can't carry triggers; it is read again at each refresh.",
+    "WHOLE_ROW": "Name the columns instead of using the whole row.",
+    "KEY_TYPE": "Cast the group key to a type with hashing, such as text.",
+    "ROW_LOCK": "Drop FOR UPDATE or FOR SHARE.",
+    "UNSUPPORTED": "Simplify the expression, or report the query, please.",
+}
+
+
+class NotIncremental(Exception):
+    """A construct that only FULL refreshes can maintain."""
+
+    def __init__(self, code: str, detail: str) -> None:
+        super().__init__(f"{code}: {detail}")
+        self.reason = Reason(code, detail, HINTS[code], "WARNING")

@@ -1,0 +1,120 @@
+"""Relations as unions of flat joins.
+
+A *term* is one flat ``SELECT … FROM a, b, c WHERE …`` in pieces; a *relation* is a tuple of terms,
+read as their UNION ALL. Filters, projections and joins combine pieces, so that PostgreSQL always
+sees one flat join it can order itself, with every restriction in its WHERE.
+Invariant: within a term every alias occurs once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from typing import TypeAlias
+
+from sqlglot import exp
+
+from trickle_runtime.compiler.dialect import render
+from trickle_runtime.compiler.template import ident
+
+WEIGHT = "__w"
+
+
+@dataclass(frozen=True)
+class FromItem:
+    """A relation in FROM: a quoted name, a CTE's name or a query in parentheses."""
+
+    sql: str
+    alias: str
+
+
+@dataclass(frozen=True)
+class Term:
+    """One flat join.
+
+    ``columns`` maps output names to expressions over the items; the rows' weight is ``sign`` times
+    the product of ``weights`` (1 where there are none).
+    """
+
+    items: tuple[FromItem, ...]
+    columns: Mapping[str, exp.Expr]
+    where: tuple[exp.Expr, ...] = ()
+    weights: tuple[exp.Expr, ...] = ()
+    sign: int = 1
+
+    @property
+    def weight(self) -> str:
+        """The weight as SQL."""
+        factors = [render(weight) for weight in self.weights]
+        product = " * ".join(factors) or "1"
+        if self.sign > 0:
+            return product
+        return f"-({product})"
+
+    def select(self, names: Iterable[str], *, weighted: bool) -> str:
+        """Render the term as a SELECT of ``names`` (and the weight, where ``weighted``)."""
+        outputs = [f"{render(self.columns[name])} AS {ident(name)}" for name in names]
+        if weighted:
+            outputs.append(f"{self.weight} AS {WEIGHT}")
+        parts = [f"SELECT {', '.join(outputs)}"]
+        if self.items:
+            parts.append("FROM " + ", ".join(f"{i.sql} AS {ident(i.alias)}" for i in self.items))
+        if self.where:
+            parts.append("WHERE " + " AND ".join(f"({render(w)})" for w in self.where))
+        return " ".join(parts)
+
+
+Relation: TypeAlias = tuple[Term, ...]
+
+
+def union(relation: Relation, names: Iterable[str], *, weighted: bool) -> str:
+    """Render a relation that has at least one term."""
+    listed = list(names)
+    return " UNION ALL ".join(term.select(listed, weighted=weighted) for term in relation)
+
+
+def ref(alias: str, name: str) -> exp.Column:
+    """A reference to an operator's column, or to a FROM item's."""
+    return exp.column(exp.to_identifier(name, quoted=True), exp.to_identifier(alias, quoted=True))
+
+
+def raw(sql: str) -> exp.Expr:
+    """SQL that this package rendered, as a node of a tree; always in parentheses."""
+    return exp.Paren(this=exp.Var(this=sql))
+
+
+@dataclass(frozen=True)
+class Binding:
+    """What the columns of some aliases stand for in one term."""
+
+    columns: Mapping[str, Mapping[str, exp.Expr]]
+
+    def apply(self, expression: exp.Expr) -> exp.Expr:
+        """Replace the operators' columns in ``expression`` by what they stand for."""
+        return expression.copy().transform(self._replace, copy=False)
+
+    def _replace(self, node: exp.Expr) -> exp.Expr:
+        if isinstance(node, exp.Column) and node.table in self.columns:
+            return _atom(self.columns[node.table][node.name])
+        return node
+
+
+def _atom(expression: exp.Expr) -> exp.Expr:
+    simple = (exp.Column, exp.Literal, exp.Paren, exp.Null, exp.Boolean)
+    copied = expression.copy()
+    return copied if isinstance(copied, simple) else exp.Paren(this=copied)
+
+
+def bind(alias: str, term: Term) -> Binding:
+    """The binding of one operator's columns to a term of it."""
+    return Binding({alias: term.columns})
+
+
+def restrict(term: Term, condition: exp.Expr) -> Term:
+    """Add a condition to a term."""
+    return replace(term, where=(*term.where, condition))
+
+
+def negate(relation: Relation) -> Relation:
+    """Turn the sign of every row."""
+    return tuple(replace(term, sign=-term.sign) for term in relation)

@@ -1,0 +1,48 @@
+"""The session protocol: what the runtime needs of a database connection.
+
+psycopg 3 implements it for the daemon, the CLI and Python users; dbt's own connection (psycopg 2)
+implements it inside dbt. Invariant: nothing above this file knows which driver runs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Protocol, TypeAlias, runtime_checkable
+
+Row: TypeAlias = dict[str, Any]
+
+
+class Session(Protocol):
+    """One connection with one transaction at a time.
+
+    A transaction begins with the first ``execute`` after ``commit`` or ``rollback``.
+    """
+
+    def execute(self, sql: str, params: Mapping[str, object] | None = None) -> list[Row]:
+        """Run ``sql`` and return its rows.
+
+        Several statements separated by ``;`` may be given; the rows are those of the last
+        statement that returned any. Parameters are ``%(name)s``, bound on the client; with
+        ``params=None`` a ``%`` in the text is an ordinary character.
+
+        Raises:
+            DatabaseError: with the SQLSTATE, for every error of the server.
+        """
+        ...
+
+    def commit(self) -> None:
+        """Commit the open transaction; nothing happens where none is open."""
+        ...
+
+    def rollback(self) -> None:
+        """Roll the open transaction back; nothing happens where none is open."""
+        ...
+
+
+@runtime_checkable
+class AutocommitSession(Session, Protocol):
+    """A session that can also run statements PostgreSQL forbids inside a transaction (VACUUM)."""
+
+    def autocommit(self, sql: str) -> None:
+        """Run one statement outside any transaction; none may be open."""
+        ...

@@ -1,0 +1,172 @@
+"""Alteration of a stream table: options, query, storage.
+
+Invariant: what is not given stays. A change of options alone touches one row of the catalog; a new
+query is applied in place wherever the columns allow it, else the table is built beside and swapped
+in; nothing is done for a query that PostgreSQL reads as the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from trickle_runtime import dag
+from trickle_runtime.catalog.models import StreamTable
+from trickle_runtime.catalog.store import Store
+from trickle_runtime.config import Schemas, StreamTableOptions
+from trickle_runtime.db.session import Session
+from trickle_runtime.errors import DependencyCycle
+from trickle_runtime.refresh import create, locks, meaning, redefine, replace
+from trickle_runtime.refresh.definition import Definition
+from trickle_runtime.refresh.members import queries
+from trickle_runtime.refresh.redefine import Change
+from trickle_runtime.refresh.result import AlterResult
+from trickle_runtime.storage import partitioning, rebuild
+
+COMPILED = frozenset({"refresh_mode", "unique_key"})  # options that the statements depend on
+
+
+def alter(
+    session: Session,
+    schemas: Schemas,
+    row: StreamTable,
+    query: str | None,
+    values: Mapping[str, Any],
+    *,
+    initiated_by: str,
+) -> AlterResult:
+    """Apply what differs from the catalog; commits.
+
+    Raises:
+        DependencyCycle: the query would make the table depend on itself; nothing is changed.
+    """
+    session.commit()
+    before = redefine.options_of(row)
+    options = StreamTableOptions.parse(values, before)
+    changed = [name for name in before.changes(options) if name != "initialize"]
+    change = Change(row, query or row.query, options, "altered", initiated_by)
+    with locks.held(session, schemas, [row.pgt_id], wait=True):
+        if query is not None and query != row.query:
+            change, defined = _new_query(session, schemas, change)
+            if defined is not None:
+                changed.insert(0, "query")
+                return _redefine(session, schemas, change, defined, changed)
+        if COMPILED & set(changed):
+            defined = redefine.analyse_change(session, schemas, change)
+            create.check_key(options, defined)
+            return _redefine(session, schemas, change, defined, changed)
+        return _set_options(session, schemas, change, changed)
+
+
+def _new_query(
+    session: Session, schemas: Schemas, change: Change
+) -> tuple[Change, Definition | None]:
+    """Analyse a new text; None where it says the same as before."""
+    settings = meaning.current(session, schemas)
+    change = redefine.with_settings(change, settings)
+    defined = redefine.analyse_change(session, schemas, change)
+    _refuse_cycle(session, schemas, change.row, defined)
+    create.check_key(change.options, defined)
+    if defined.analysis.canonical == change.row.canonical_query:
+        Store(session, schemas).update(change.row.pgt_id, query=change.query)
+        session.commit()
+        return change, None
+    return change, defined
+
+
+def _redefine(
+    session: Session,
+    schemas: Schemas,
+    change: Change,
+    defined: Definition,
+    changed: list[str],
+) -> AlterResult:
+    columns = redefine.stored_columns(change.row)
+    partitioned = change.options.partition_by != change.row.partition_by
+    if redefine.column_changes(columns, defined.columns) is None:
+        replace.replace(session, schemas, change, defined)
+        return AlterResult(change.row.relation, tuple(changed), "replaced")
+    kept = redefine.keeping_partitions(change)
+    redefine.redefine(session, schemas, kept, defined)
+    action = "altered"
+    if partitioned:
+        row = Store(session, schemas).by_id(change.row.pgt_id)
+        _repartition(session, schemas, redefine.on_row(change, row))
+        action = "rebuilt"
+    _set_status(session, schemas, change)
+    return AlterResult(change.row.relation, tuple(changed), action)
+
+
+def _set_options(
+    session: Session, schemas: Schemas, change: Change, changed: list[str]
+) -> AlterResult:
+    if not changed:
+        session.commit()
+        return AlterResult(change.row.relation, (), "unchanged")
+    action = "altered"
+    if "partition_by" in changed:
+        _repartition(session, schemas, change)
+        action = "rebuilt"
+    Store(session, schemas).update(change.row.pgt_id, **_columns(change))
+    _set_status(session, schemas, change)
+    return AlterResult(change.row.relation, tuple(changed), action)
+
+
+def _columns(change: Change) -> dict[str, object]:
+    """Return the options as columns; a blown fuse stays blown until it is reset or taken out."""
+    columns = create.catalog_options(change.options)
+    if change.options.fuse != "off" and change.row.fuse_state == "blown":
+        columns["fuse_state"] = "blown"
+    elif change.row.fuse_state == "blown":
+        columns |= {"blown_at": None, "blow_reason": None}
+    return columns
+
+
+def _set_status(session: Session, schemas: Schemas, change: Change) -> None:
+    """Pause or resume where that was asked for, and let the daemon look again; commits."""
+    row, wanted = change.row, change.options.status
+    if wanted == "paused" and row.status != "paused":
+        Store(session, schemas).update(row.pgt_id, status="paused")
+    elif wanted == "active" and row.status == "paused":
+        Store(session, schemas).update(row.pgt_id, status="active")
+    session.execute(queries(schemas)["wake"], {"pgt_id": row.pgt_id})
+    session.commit()
+
+
+def _repartition(session: Session, schemas: Schemas, change: Change) -> None:
+    """Give the table another partitioning, in the open transaction; its rows stay."""
+    row = change.row
+    columns = redefine.stored_columns(row)
+    key = row.plan.get("key")
+    session.execute(queries(schemas)["let_through"])
+    rebuild.change_partitioning(
+        session,
+        schemas,
+        rebuild.Definition(
+            pgt_id=row.pgt_id,
+            relation=row.relation,
+            columns=columns,
+            key=None if key is None else tuple(key),
+            key_not_null=bool(row.plan.get("key_not_null")),
+            spec=partitioning.parse(change.options.partition_by, columns),
+        ),
+        partitioning.parse(row.partition_by, columns),
+    )
+    Store(session, schemas).update(row.pgt_id, partition_by=change.options.partition_by)
+
+
+def _refuse_cycle(
+    session: Session, schemas: Schemas, row: StreamTable, defined: Definition
+) -> None:
+    store = Store(session, schemas)
+    reads: dict[int, list[int]] = {one.pgt_id: [] for one in store.all()}
+    for one in store.all_dependencies():
+        if one.source_pgt_id is not None:
+            reads[one.pgt_id].append(one.source_pgt_id)
+    above = dag.reachable(dag.readers(reads), row.pgt_id)
+    found = [one.name for one in defined.analysis.sources if one.pgt_id in above]
+    if found:
+        raise DependencyCycle(
+            f"{row.relation} would depend on itself",
+            detail=f"Its query reads {', '.join(found)}.",
+        )

@@ -1,0 +1,132 @@
+"""Dropping stream tables.
+
+Invariant: nothing of ours is left of a dropped table; capture that nobody else needs is removed
+from the sources, each in a short transaction of its own.
+"""
+
+from __future__ import annotations
+
+from trickle_runtime import dag
+from trickle_runtime.capture import changelog
+from trickle_runtime.capture import install as capturing
+from trickle_runtime.catalog.models import StreamTable
+from trickle_runtime.catalog.store import Store
+from trickle_runtime.config import Schemas
+from trickle_runtime.db.session import Session
+from trickle_runtime.db.sql import render
+from trickle_runtime.errors import DatabaseError, HasDependants
+from trickle_runtime.refresh import definition, locks
+from trickle_runtime.refresh.members import queries
+
+DEPENDENT_OBJECTS = "2BP01"
+
+
+def drop(session: Session, schemas: Schemas, row: StreamTable, *, cascade: bool) -> list[str]:
+    """Drop a stream table, with ``cascade`` those above it and views on them; commits.
+
+    Returns the names of what was dropped.
+
+    Raises:
+        HasDependants: something reads it.
+    """
+    session.commit()
+    store = Store(session, schemas)
+    above = _above(store, row)
+    if above and not cascade:
+        raise HasDependants(
+            f"{row.relation} is read by other stream tables",
+            detail=", ".join(one.relation for one in above),
+            hint="Drop them first, or pass cascade.",
+        )
+    every = [*above, row]
+    with locks.held(session, schemas, [one.pgt_id for one in every], wait=True):
+        captured = {relid for one in every for relid in _captured(store, one)}
+        for one in every:
+            remove(session, schemas, one, cascade=cascade)
+        session.commit()
+        for relid in sorted(captured):
+            _release(session, schemas, relid)
+    return [one.relation for one in every]
+
+
+def remove(
+    session: Session, schemas: Schemas, row: StreamTable, *, cascade: bool = False
+) -> None:
+    """Remove one stream table with all that is kept for it, in the open transaction."""
+    store = Store(session, schemas)
+    definition.unguard(session, schemas, row.pgt_id)
+    names = [state["name"] for state in row.plan.get("states", ())]
+    definition.drop_states(session, schemas, list(reversed(names)))
+    below = [one.source_pgt_id for one in store.dependencies(row.pgt_id)]
+    changelog.drop(session, schemas, row.pgt_id)
+    _drop_table(session, schemas, row, cascade=cascade)
+    store.delete(row.pgt_id)
+    for pgt_id in below:
+        if pgt_id is not None and not _is_read(store, pgt_id):
+            changelog.drop(session, schemas, pgt_id)
+
+
+def _drop_table(session: Session, schemas: Schemas, row: StreamTable, *, cascade: bool) -> None:
+    behaviour = "CASCADE" if cascade else "RESTRICT"
+    text = render(
+        queries(schemas)["drop_relation"],
+        kind="TABLE",
+        relation=row.relation,
+        behaviour=behaviour,
+    )
+    if not _exists(session, schemas, row):
+        return
+    try:
+        session.execute(text)
+    except DatabaseError as error:
+        if error.sqlstate != DEPENDENT_OBJECTS:
+            raise
+        session.rollback()
+        raise HasDependants(
+            f"other objects depend on {row.relation}",
+            detail=error.detail,
+            hint="Drop them first, or pass cascade.",
+        ) from error
+
+
+def _exists(session: Session, schemas: Schemas, row: StreamTable) -> bool:
+    """Whether the relation of that name is still the one that was created."""
+    found = session.execute(queries(schemas)["relation_of"], {"name": row.relation})
+    return bool(found) and found[0]["relid"] == row.pgt_relid
+
+
+def _above(store: Store, row: StreamTable) -> list[StreamTable]:
+    """Return the stream tables that read it, directly or not, topmost first."""
+    reads: dict[int, list[int]] = {one.pgt_id: [] for one in store.all()}
+    for one in store.all_dependencies():
+        if one.source_pgt_id is not None:
+            reads[one.pgt_id].append(one.source_pgt_id)
+    found = dag.reachable(dag.readers(reads), row.pgt_id) - {row.pgt_id}
+    order = [one for one in dag.topological_order(reads) if one in found]
+    return [store.by_id(pgt_id) for pgt_id in reversed(order)]
+
+
+def _captured(store: Store, row: StreamTable) -> list[int]:
+    return [
+        one.source_relid
+        for one in store.dependencies(row.pgt_id)
+        if one.source_pgt_id is None and one.source_kind != "view"
+    ]
+
+
+def _is_read(store: Store, pgt_id: int) -> bool:
+    return any(one.source_pgt_id == pgt_id for one in store.all_dependencies())
+
+
+def _release(session: Session, schemas: Schemas, relid: int) -> None:
+    """Remove the capture of a source that nobody reads any more; left to cleanup if it is busy."""
+    if Store(session, schemas).dependants(relid):
+        session.rollback()
+        return
+    try:
+        capturing.drop_capture(session, schemas, relid)
+        session.commit()
+    except DatabaseError as error:
+        session.rollback()
+        if not error.transient:
+            raise

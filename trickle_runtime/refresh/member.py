@@ -1,0 +1,221 @@
+"""The refresh of one member inside the transaction of a pass.
+
+Invariant: everything happens under a savepoint of the member, its frontier first. When ``run``
+returns, content, frontier, change log and history agree; when it raises, the caller rolls back to
+a savepoint and nothing of the member is left.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from trickle_runtime.compiler.result import Step
+from trickle_runtime.config import Schemas
+from trickle_runtime.db.session import Row, Session
+from trickle_runtime.db.sql import quote_literal, render
+from trickle_runtime.errors import DatabaseError, Diverged, RefreshError
+from trickle_runtime.refresh import policy, result
+from trickle_runtime.refresh.compiled import Statements
+from trickle_runtime.refresh.members import Member, Observation, buffer_name, queries
+from trickle_runtime.storage import partitioning
+
+CANCELED = "57014"  # by statement_timeout, or by somebody
+DELTA = "pgtrickle_delta"  # the temporary table of a materialised delta
+
+
+class AlreadyRefreshed(Exception):
+    """The frontier moved since it was read: somebody else brought these changes in."""
+
+
+@dataclass(frozen=True)
+class Work:
+    """What a member is to do in this pass."""
+
+    member: Member
+    mode: str  # differential, full, skip (only the frontier moves)
+    action: str
+    reason: str | None
+    changed: frozenset[int]
+    upstream: Mapping[int, int]  # consumed refresh numbers after this refresh
+    rows_in: int
+    budget_ms: float | None = None
+
+
+class Runner:
+    """Runs members of one pass; holds what they share."""
+
+    def __init__(
+        self,
+        session: Session,
+        schemas: Schemas,
+        seen: Observation,
+        initiated_by: str,
+    ) -> None:
+        self.statements = Statements(session, schemas, seen)
+        self._session = session
+        self._schemas = schemas
+        self._seen = seen
+        self._initiated_by = initiated_by
+        self._sql = queries(schemas)
+
+    def run(self, work: Work) -> result.RefreshResult:
+        """Refresh one member, going on to a full difference where that is the way out."""
+        started = time.perf_counter()
+        try:
+            return self._attempt(work, started)
+        except Diverged as error:
+            if work.mode == "full":
+                raise
+            again = replace(work, mode="full", action=result.REINITIALIZE, reason=error.message)
+        except DatabaseError as error:
+            spent_ms = (time.perf_counter() - started) * 1000
+            budget = work.budget_ms
+            if budget is None or error.sqlstate != CANCELED or spent_ms < budget:
+                raise
+            reason = f"{policy.OVER_BUDGET} of {budget:.0f} ms for a differential refresh"
+            again = replace(work, mode="full", action=result.FULL, reason=reason)
+        self._session.execute("ROLLBACK TO SAVEPOINT pgt_member")
+        return self._attempt(replace(again, budget_ms=None), started)
+
+    def _attempt(self, work: Work, started: float) -> result.RefreshResult:
+        self._advance(work)
+        if work.member.append_only and work.mode == "differential":
+            self._check_append_only(work)
+        counts = (0, 0, 0) if work.mode == "skip" else self._run_steps(work)
+        duration = time.perf_counter() - started
+        self._finish(work, counts, duration * 1000)
+        return result.RefreshResult(
+            work.member.name,
+            work.action,
+            work.rows_in,
+            *counts,
+            duration=duration,
+            reason=work.reason,
+        )
+
+    def _advance(self, work: Work) -> None:
+        """Set the savepoint, the settings and the frontier, in one round trip."""
+        member = work.member
+        settings = {**member.session_settings, **self._places(work)}
+        found = self._session.execute(
+            ";\n".join(
+                ["SAVEPOINT pgt_member", self._sql["apply_settings"], self._sql["advance"]]
+            ),
+            {
+                "names": list(settings),
+                "values": list(settings.values()),
+                "pgt_id": member.pgt_id,
+                "version": member.version,
+                "snapshot": self._seen.snapshot,
+                "system_identifier": self._seen.system_identifier,
+                "upstream": json.dumps({str(key): no for key, no in work.upstream.items()}),
+            },
+        )
+        if not found:
+            raise AlreadyRefreshed
+
+    def _places(self, work: Work) -> dict[str, str]:
+        """Return the settings by which the statements learn where they begin and end."""
+        member, prefix = work.member, self._schemas.prefix
+        places = {
+            f"{prefix}.refreshing": "on",
+            f"{prefix}.frontier": member.frontier or self._seen.snapshot,
+            f"{prefix}.refresh_no": str(member.refresh_no + 1),
+            "statement_timeout": self._seen.settings.statement_timeout,
+        }
+        for source in member.sources:
+            if source.pgt_id is not None:
+                consumed = member.upstream.get(source.pgt_id, source.refresh_no)
+                places[f"{prefix}.upstream_{source.pgt_id}"] = str(consumed)
+        return places
+
+    def _run_steps(self, work: Work) -> tuple[int, int, int]:
+        spec = self._self_creating(work.member)
+        steps = self.statements.get(
+            work.member,
+            work.changed if work.mode == "differential" else None,
+            materialise=spec is not None,
+        )
+        deadline = None if work.budget_ms is None else time.perf_counter() + work.budget_ms / 1000
+        counts = (0, 0, 0)
+        for batch in _batches(steps, singly=deadline is not None):
+            rows = self._execute(";\n".join(step.sql for step in batch), deadline)
+            if batch[-1].kind == "apply":
+                counts = tuple(map(sum, zip(counts, _counts(work, rows), strict=True)))
+            elif batch[-1].kind == "delta" and spec is not None:
+                partitioning.ensure_partitions(self._session, work.member.name, spec, DELTA)
+        return counts
+
+    def _execute(self, statements: str, deadline: float | None) -> list[Row]:
+        if deadline is None:
+            return self._session.execute(statements)
+        left = max(1, int((deadline - time.perf_counter()) * 1000))
+        limit = render(self._sql["limit_statements"], milliseconds=str(left))
+        return self._session.execute(";\n".join([limit, statements]))
+
+    def _self_creating(self, member: Member) -> partitioning.PartitionSpec | None:
+        if member.partition_by is None:
+            return None
+        spec = partitioning.parse(member.partition_by, member.columns)
+        return spec if spec is not None and spec.self_creating else None
+
+    def _check_append_only(self, work: Work) -> None:
+        member = work.member
+        for source in member.sources:
+            for _, name in source.buffers if source.relid in work.changed else ():
+                buffer = buffer_name(self._schemas, name)
+                text = render(self._sql["other_than_inserts"], buffer=buffer)
+                if self._session.execute(text, {"frontier": member.frontier}):
+                    raise RefreshError(
+                        f"{source.name} was promised to be append-only and had rows changed",
+                        hint="Alter the stream table with append_only => false, or repair it.",
+                    )
+
+    def _finish(self, work: Work, counts: tuple[int, int, int], milliseconds: float) -> None:
+        """Record the refresh and release the savepoint, in one round trip."""
+        member = work.member
+        parts = [self._sql["record"], "RELEASE SAVEPOINT pgt_member"]
+        if work.budget_ms is not None:
+            limit = quote_literal(self._seen.settings.statement_timeout)
+            parts.insert(0, render(self._sql["limit_statements"], milliseconds=limit))
+        if member.logged and not any(counts):
+            parts.insert(0, self._sql["nothing_changed"])
+        self._session.execute(
+            ";\n".join(parts),
+            {
+                "pgt_id": member.pgt_id,
+                "action": work.action,
+                "reason": work.reason,
+                "initiated_by": self._initiated_by,
+                "rows_in": work.rows_in,
+                "inserted": counts[0],
+                "updated": counts[1],
+                "deleted": counts[2],
+                "duration_ms": milliseconds,
+            },
+        )
+
+
+def _batches(steps: Sequence[Step], *, singly: bool) -> list[list[Step]]:
+    """Cut the steps behind each one whose rows or effects are looked at."""
+    batches: list[list[Step]] = [[]]
+    for step in steps:
+        batches[-1].append(step)
+        if singly or step.kind in {"delta", "apply"}:
+            batches.append([])
+    return [batch for batch in batches if batch]
+
+
+def _counts(work: Work, rows: list[Row]) -> tuple[int, int, int]:
+    row = rows[0]
+    counts = (int(row["inserted"]), int(row["updated"]), int(row["deleted"]))
+    expected = row.get("expected")
+    if expected is not None and int(expected) != sum(counts):
+        raise Diverged(
+            f"{work.member.name} lacks rows that its delta announced",
+            detail=f"Of {expected} rows to change, {sum(counts)} were found.",
+        )
+    return counts

@@ -1,0 +1,236 @@
+"""What a pass knows of its members, read from the catalog in one statement.
+
+Invariant: frozen facts of one snapshot; nothing here is changed while the pass runs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from trickle_runtime.capture.buffer import view_name
+from trickle_runtime.capture.fingerprint import SourceIssue
+from trickle_runtime.capture.pending import Pending
+from trickle_runtime.compiler.result import OutputColumn
+from trickle_runtime.config import Schemas
+from trickle_runtime.db.session import Row, Session
+from trickle_runtime.db.sql import load_queries, quote_ident
+from trickle_runtime.refresh.policy import Past
+from trickle_runtime.refresh.settings import Settings, parse
+
+READ_BY_QUERY = frozenset({"matview", "foreign"})  # kinds that carry no triggers
+
+
+@dataclass(frozen=True)
+class Source:
+    """A relation that a member reads."""
+
+    relid: int
+    recorded: str  # the name at analysis, by which it is found again
+    name: str | None  # the name now; None: it is gone
+    kind: str
+    pgt_id: int | None
+    columns: tuple[int, ...]
+    refresh_no: int  # of a stream table: its last refresh that changed rows
+    mode: str | None  # how it is captured; None for stream tables
+    buffers: tuple[tuple[int, str], ...]
+
+    @property
+    def polled(self) -> bool:
+        """Whether changes of it are not captured, so that only a full query sees them."""
+        return self.pgt_id is None and (self.mode in {None, "poll"} or self.kind in READ_BY_QUERY)
+
+
+@dataclass(frozen=True)
+class Member:
+    """A stream table as a pass sees it."""
+
+    pgt_id: int
+    relid: int
+    relation: str | None  # qualified, quoted; None: somebody dropped it
+    canonical_query: str
+    definition_version: int
+    created_at: datetime
+    plan: Mapping[str, Any]
+    session_settings: Mapping[str, str]
+    refresh_mode: str
+    effective_mode: str
+    partition_by: str | None
+    diamond_consistency: str
+    append_only: bool
+    status: str
+    is_populated: bool
+    reinit_reason: str | None
+    diverged: bool
+    fuse_mode: str
+    fuse_state: str
+    skip_next: bool  # changes that the fuse held back are to be skipped
+    blow_reason: str | None
+    consecutive_errors: int
+    last_error: str | None
+    frontier: str | None
+    upstream: Mapping[int, int]
+    refresh_no: int
+    version: int
+    frontier_valid: bool
+    sequential: bool  # unique indexes of a user's
+    logged: bool  # stream tables above read its change log
+    sources: tuple[Source, ...]
+    past: tuple[Past, ...]
+    full_ms: float | None
+    drift: tuple[str, ...] = ()  # views between, and functions, that were replaced
+    pending: Mapping[int, Pending] = field(default_factory=dict[int, Pending])
+
+    @property
+    def name(self) -> str:
+        """The name for people."""
+        return self.relation or f"stream table {self.pgt_id} (dropped)"
+
+    @property
+    def states(self) -> tuple[str, ...]:
+        """Qualified, quoted names of its state tables."""
+        return tuple(state["name"] for state in self.plan.get("states", ()))
+
+    @property
+    def columns(self) -> tuple[OutputColumn, ...]:
+        """Its columns."""
+        return tuple(OutputColumn(**column) for column in self.plan.get("columns", ()))
+
+    @property
+    def always(self) -> bool:
+        """Whether its rows may change although no source does."""
+        return bool(self.plan.get("always")) or any(source.polled for source in self.sources)
+
+    @property
+    def changes(self) -> int:
+        """How many changes of captured tables and of stream tables below are pending."""
+        return sum(one.changes for one in self.pending.values())
+
+    @property
+    def reads(self) -> tuple[int, ...]:
+        """Edges for the graph: stream tables by pgt_id, other relations by -relid."""
+        return tuple(one.pgt_id if one.pgt_id is not None else -one.relid for one in self.sources)
+
+    def marker(self) -> str | None:
+        """Return why markers of a source ask for a full difference, if they do."""
+        if any(one.failed for one in self.pending.values()):
+            return "a change of a source could not be captured"
+        if any(one.truncated for one in self.pending.values()):
+            return "a source was truncated"
+        return None
+
+
+@dataclass(frozen=True)
+class Observation:
+    """All members at one snapshot."""
+
+    snapshot: str
+    at: datetime
+    own_xid: str | None
+    system_identifier: int
+    database: int
+    settings: Settings
+    issues: tuple[SourceIssue, ...]
+    members: Mapping[int, Member]
+
+    def reads(self) -> dict[int, tuple[int, ...]]:
+        """Return the graph of the members."""
+        return {one.pgt_id: one.reads for one in self.members.values()}
+
+
+def observe(
+    session: Session,
+    schemas: Schemas,
+    pgt_ids: Sequence[int] | None,
+    *,
+    ancestors: bool = False,
+    past: bool = False,
+) -> Observation:
+    """Return what is true of the given stream tables (None: all), and of those below."""
+    rows = session.execute(
+        queries(schemas)["observe"],
+        {
+            "pgt_ids": None if pgt_ids is None else list(pgt_ids),
+            "ancestors": ancestors,
+            "past": past,
+        },
+    )
+    first = rows[0]
+    return Observation(
+        snapshot=first["snapshot"],
+        at=first["at"],
+        own_xid=first["own_xid"],
+        system_identifier=first["system_identifier"],
+        database=first["database"],
+        settings=parse(first["settings"] or {}),
+        issues=tuple(SourceIssue(*one) for one in first["issues"] or ()),
+        members={row["pgt_id"]: _member(row) for row in rows if row["pgt_id"] is not None},
+    )
+
+
+def queries(schemas: Schemas) -> dict[str, str]:
+    """Return the statements of the engine."""
+    return load_queries("refresh/queries.sql", schemas)
+
+
+def lockable(member: Member, schemas: Schemas) -> list[str]:
+    """Return the names of the relations that a refresh of ``member`` reads, save itself."""
+    names = list(member.states)
+    for source in member.sources:
+        if source.name is not None and source.kind not in READ_BY_QUERY:
+            names.append(source.name)
+        names += [buffer_name(schemas, name) for _, name in source.buffers]
+        if source.buffers:
+            names.append(view_name(schemas, source.relid))
+        if source.pgt_id is not None:
+            names.append(log_name(schemas, source.pgt_id))
+    if member.logged:
+        names.append(log_name(schemas, member.pgt_id))
+    return names
+
+
+def buffer_name(schemas: Schemas, name: str) -> str:
+    """Return the qualified, quoted name of a change buffer."""
+    return f"{quote_ident(schemas.changes)}.{quote_ident(name)}"
+
+
+def log_name(schemas: Schemas, pgt_id: int) -> str:
+    """Return the qualified, quoted name of a stream table's change log."""
+    return buffer_name(schemas, f"log_{pgt_id}")
+
+
+def _member(row: Row) -> Member:
+    values = {name: row[name] for name in _PLAIN}
+    return Member(
+        **values,
+        upstream={int(key): int(value) for key, value in row["upstream"].items()},
+        sources=tuple(_source(one) for one in row["sources"]),
+        past=tuple(Past(*one) for one in row["past"] or ()),
+        drift=tuple(row["drift"]),
+        pending={int(relid): Pending(**one) for relid, one in row["pending"].items()},
+    )
+
+
+_PLAIN = (
+    "pgt_id", "relid", "relation", "canonical_query", "definition_version", "created_at", "plan",
+    "session_settings", "refresh_mode", "effective_mode", "partition_by", "diamond_consistency",
+    "append_only", "status", "is_populated", "reinit_reason", "diverged", "fuse_mode",
+    "fuse_state", "skip_next", "blow_reason", "consecutive_errors", "last_error", "frontier",
+    "refresh_no", "version", "frontier_valid", "sequential", "logged", "full_ms",
+)  # fmt: skip
+
+
+def _source(value: Mapping[str, Any]) -> Source:
+    return Source(
+        relid=value["relid"],
+        recorded=value["recorded"],
+        name=value["name"],
+        kind=value["kind"],
+        pgt_id=value["pgt_id"],
+        columns=tuple(value["columns"] or ()),
+        refresh_no=value["refresh_no"] or 0,
+        mode=value["mode"],
+        buffers=tuple((version, name) for version, name in value["buffers"] or ()),
+    )

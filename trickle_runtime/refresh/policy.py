@@ -1,0 +1,97 @@
+"""Differential or full: the choice before every refresh of a table in ``auto``.
+
+Invariant: pure, and of bounded regret: a differential attempt whose cost is not known well gets a
+budget of a fraction of the full refresh, which follows at once when the budget runs out.
+
+The cost of a differential refresh is modelled as ``floor + slope * changes`` from the table's
+own history. A full refresh teaches nothing about the differential one, so that a table that went
+full does not swing back at the next small wave of changes for another reason than the model.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from statistics import median
+
+ENOUGH = 3  # differential refreshes before the model is believed
+REACH = 4.0  # times the largest number of changes seen so far: beyond, the model is a guess
+BUDGET = 0.4  # of a full refresh, for an attempt
+LEAST_BUDGET_MS = 50.0
+RETRY_AFTER = 20  # full refreshes in a row, after which an attempt is made again
+OVER_BUDGET = "over budget"  # start of the reason recorded when an attempt was given up
+
+
+@dataclass(frozen=True)
+class Past:
+    """One completed refresh of the table, newest first in the lists below."""
+
+    action: str
+    rows_in: int
+    duration_ms: float
+    reason: str | None = None
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What to run; ``budget_ms`` is the time after which a differential attempt is given up."""
+
+    mode: str  # differential, full
+    reason: str
+    budget_ms: float | None = None
+
+
+def choose(pending: int, past: Sequence[Past], full_ms: float | None) -> Choice:
+    """Return how to bring in ``pending`` changes, given the ``past`` and the last full time."""
+    if full_ms is None:
+        return Choice("differential", "no full refresh to compare with")
+    budget = max(LEAST_BUDGET_MS, BUDGET * full_ms)
+    if _gave_up(pending, past):
+        return Choice("full", "an earlier attempt with as many changes took too long")
+    samples = [one for one in past if one.action == "DIFFERENTIAL" and one.rows_in > 0]
+    if len(samples) < ENOUGH:
+        return Choice("differential", "not enough history", budget)
+    expected = expected_ms(pending, samples)
+    facts = f"expected {expected:.1f} ms, full {full_ms:.1f} ms"
+    if pending > REACH * max(one.rows_in for one in samples):
+        return Choice("differential", f"more changes than ever: {facts}", budget)
+    if expected > full_ms and full_ms > LEAST_BUDGET_MS and not _due_again(past):
+        return Choice("full", facts)
+    if expected > budget:
+        return Choice("differential", facts, max(budget, min(full_ms, 1.3 * expected)))
+    return Choice("differential", facts, 2 * budget)
+
+
+def expected_ms(pending: int, samples: Sequence[Past]) -> float:
+    """Return the expected milliseconds of a differential refresh of ``pending`` changes.
+
+    The floor is the cheapest refresh seen, the slope the median over the larger half of them,
+    where the floor matters least.
+    """
+    floor = min(one.duration_ms for one in samples)
+    ordered = sorted(samples, key=lambda one: one.rows_in)
+    larger = ordered[len(ordered) // 2 :]
+    slope = median((one.duration_ms - floor) / one.rows_in for one in larger)
+    return floor + slope * pending
+
+
+def _gave_up(pending: int, past: Sequence[Past]) -> bool:
+    """Whether an attempt of at most this size was given up, with no success since."""
+    if _due_again(past):
+        return False
+    for one in past:
+        if one.action == "DIFFERENTIAL" and one.rows_in >= pending:
+            return False
+        if one.reason and one.reason.startswith(OVER_BUDGET) and one.rows_in <= pending:
+            return True
+    return False
+
+
+def _due_again(past: Sequence[Past]) -> bool:
+    """Whether so many full refreshes followed each other that data may have changed its shape."""
+    fulls = 0
+    for one in past:
+        if one.action != "FULL" or (one.reason or "").startswith(OVER_BUDGET):
+            break
+        fulls += 1
+    return fulls >= RETRY_AFTER

@@ -1,0 +1,511 @@
+-- name: observe
+-- Everything a pass must know of its members, at the statement's own snapshot. Read twice: before the locks, to learn
+-- what there is to do and to lock, and after them, where it counts.
+WITH RECURSIVE wanted AS (
+    SELECT s.pgt_id
+    FROM pgtrickle.pgt_stream_tables s
+    WHERE %(pgt_ids)s::bigint[] IS NULL OR s.pgt_id = ANY (%(pgt_ids)s::bigint[])
+    UNION
+    SELECT d.source_pgt_id
+    FROM wanted w
+    JOIN pgtrickle.pgt_dependencies d USING (pgt_id)
+    WHERE d.source_pgt_id IS NOT NULL AND %(ancestors)s
+), pending AS MATERIALIZED (
+    SELECT p.pgt_id, jsonb_object_agg(p.source_relid::text, to_jsonb(p) - 'pgt_id' - 'source_relid') AS parts
+    FROM pgtrickle.pgt_pending((SELECT array_agg(pgt_id) FROM wanted)) p
+    GROUP BY p.pgt_id
+), issues AS MATERIALIZED (
+    SELECT jsonb_agg(jsonb_build_array(i.source_relid::bigint, i.kind, i.message, i.new_relid::bigint)) AS found
+    FROM pgtrickle.pgt_source_issues(coalesce(
+        (SELECT array_agg(DISTINCT d.source_relid)
+         FROM wanted JOIN pgtrickle.pgt_dependencies d USING (pgt_id)
+         WHERE d.source_kind NOT IN ('stream_table', 'view')), '{}')) i
+)
+SELECT pg_current_snapshot()::text AS snapshot,
+       now() AS at,
+       pg_current_xact_id_if_assigned()::text AS own_xid,
+       pgtrickle.pgt_system_identifier() AS system_identifier,
+       (SELECT oid::bigint FROM pg_database WHERE datname = current_database()) AS database,
+       (SELECT jsonb_object_agg(name, value) FROM pgtrickle.pgt_settings) AS settings,
+       (SELECT found FROM issues) AS issues,
+       s.pgt_id,
+       s.pgt_relid::bigint AS relid,
+       quote_ident(n.nspname) || '.' || quote_ident(c.relname) AS relation,
+       s.canonical_query,
+       s.definition_version,
+       s.created_at,
+       s.plan,
+       s.session_settings,
+       s.refresh_mode,
+       s.effective_mode,
+       s.partition_by,
+       s.diamond_consistency,
+       s.append_only,
+       s.status,
+       s.is_populated,
+       s.reinit_reason,
+       s.diverged,
+       s.fuse_mode,
+       s.fuse_state,
+       coalesce((SELECT skip_next FROM pgtrickle.pgt_fuses WHERE pgt_id = s.pgt_id), false) AS skip_next,
+       s.blow_reason,
+       s.consecutive_errors,
+       s.last_error,
+       f.snapshot::text AS frontier,
+       coalesce(f.upstream, '{}') AS upstream,
+       coalesce(f.refresh_no, 0) AS refresh_no,
+       coalesce(f.version, 0) AS version,
+       coalesce(f.system_identifier = pgtrickle.pgt_system_identifier()
+                AND pg_snapshot_xmax(f.snapshot) <= pg_snapshot_xmax(pg_current_snapshot()), false) AS frontier_valid,
+       EXISTS (SELECT FROM pgtrickle.pgt_dependencies d WHERE d.source_pgt_id = s.pgt_id) AS logged,
+       users.own_unique AS sequential,
+       coalesce(deps.sources, '[]') AS sources,
+       coalesce(pending.parts, '{}') AS pending,
+       coalesce(drift.whats, '[]') AS drift,
+       CASE WHEN %(past)s AND s.refresh_mode = 'auto' AND s.effective_mode = 'differential' THEN (
+           SELECT jsonb_agg(jsonb_build_array(h.action, h.rows_in, h.duration_ms, h.reason) ORDER BY h.refresh_id DESC)
+           FROM (SELECT * FROM pgtrickle.pgt_refresh_history
+                 WHERE pgt_id = s.pgt_id AND status = 'completed' ORDER BY refresh_id DESC LIMIT 40) h
+       ) END AS past,
+       CASE WHEN %(past)s AND s.refresh_mode = 'auto' AND s.effective_mode = 'differential' THEN (
+           SELECT h.duration_ms
+           FROM pgtrickle.pgt_refresh_history h
+           WHERE h.pgt_id = s.pgt_id AND h.action IN ('INITIALIZE', 'FULL', 'REINITIALIZE') AND h.status = 'completed'
+           ORDER BY h.refresh_id DESC
+           LIMIT 1
+       ) END AS full_ms
+FROM (SELECT) AS one_row_at_least
+LEFT JOIN (wanted JOIN pgtrickle.pgt_stream_tables s USING (pgt_id)) ON true
+LEFT JOIN pgtrickle.pgt_frontiers f USING (pgt_id)
+LEFT JOIN pg_class c ON c.oid = s.pgt_relid
+LEFT JOIN pg_namespace n ON n.oid = c.relnamespace
+LEFT JOIN pending USING (pgt_id)
+LEFT JOIN LATERAL (
+    SELECT EXISTS (
+        SELECT FROM pg_index i JOIN pg_class ic ON ic.oid = i.indexrelid
+        WHERE i.indrelid = s.pgt_relid AND i.indisunique AND NOT ic.relname ^@ 'pgt_identity_'
+    ) AS own_unique
+) users ON true
+LEFT JOIN LATERAL (
+    SELECT jsonb_agg(what) AS whats
+    FROM (
+        SELECT 'view ' || d.source_name || ' was replaced' AS what
+        FROM pgtrickle.pgt_dependencies d
+        LEFT JOIN pg_rewrite r ON r.ev_class = d.source_relid AND r.rulename = '_RETURN'
+        WHERE d.pgt_id = s.pgt_id AND d.source_kind = 'view'
+              AND r.xmin::text IS DISTINCT FROM s.plan -> 'views' ->> d.source_relid::text
+        UNION ALL
+        SELECT s.plan ->> 'stale' WHERE s.plan ? 'stale'
+        UNION ALL
+        SELECT 'its own unique indexes changed' WHERE users.own_unique IS DISTINCT FROM (s.plan ->> 'sequential')::boolean
+        UNION ALL
+        SELECT 'function ' || coalesce(p.oid::regprocedure::text, used.key) || ' was replaced'
+        FROM jsonb_each_text(s.plan -> 'functions') used
+        LEFT JOIN pg_proc p ON p.oid = used.key::oid
+        WHERE p.xmin::text IS DISTINCT FROM used.value
+    ) changed
+) drift ON true
+LEFT JOIN LATERAL (
+    SELECT jsonb_agg(
+        jsonb_build_object(
+            'relid', d.source_relid::bigint,
+            'recorded', d.source_name,
+            'name', quote_ident(sn.nspname) || '.' || quote_ident(sc.relname),
+            'kind', d.source_kind,
+            'pgt_id', d.source_pgt_id,
+            'columns', d.columns,
+            'refresh_no', uf.refresh_no,
+            'mode', p.capture_mode,
+            'buffers', (SELECT jsonb_agg(jsonb_build_array(b.version, b.buffer_name) ORDER BY b.version)
+                        FROM pgtrickle.pgt_buffers b WHERE b.source_relid = d.source_relid AND NOT b.discard)
+        )
+        ORDER BY d.source_relid
+    ) AS sources
+    FROM pgtrickle.pgt_dependencies d
+    LEFT JOIN pg_class sc ON sc.oid = d.source_relid
+    LEFT JOIN pg_namespace sn ON sn.oid = sc.relnamespace
+    LEFT JOIN pgtrickle.pgt_frontiers uf ON uf.pgt_id = d.source_pgt_id
+    LEFT JOIN pgtrickle.pgt_sources p ON p.source_relid = d.source_relid
+    WHERE d.pgt_id = s.pgt_id AND d.source_kind <> 'view'
+) deps ON true
+ORDER BY s.pgt_id
+
+-- name: locked_as
+-- The names among these that no longer mean the relation they meant when they were put into LOCK TABLE.
+SELECT name
+FROM unnest(%(names)s::text[], %(relids)s::oid[]) AS locked (name, relid)
+WHERE to_regclass(name)::oid IS DISTINCT FROM relid
+
+-- name: relation_oids
+SELECT name, to_regclass(name)::oid::bigint AS relid
+FROM unnest(%(names)s::text[]) AS wanted (name)
+
+-- name: try_locks
+SELECT pgt_id
+FROM (SELECT unnest(%(pgt_ids)s::bigint[]) AS pgt_id ORDER BY 1) wanted
+WHERE pg_try_advisory_lock(%(space)s::int, hashint8(pgt_id))
+
+-- name: wait_lock
+SET LOCAL lock_timeout = '60s';
+SELECT pg_advisory_lock(%(space)s::int, hashint8(%(pgt_id)s::bigint))
+
+-- name: unlock
+SELECT pg_advisory_unlock(%(space)s::int, hashint8(pgt_id))
+FROM unnest(%(pgt_ids)s::bigint[]) AS held (pgt_id)
+
+-- name: advance
+-- The compare-and-set that makes a pass the only one that brings in these changes.
+WITH advanced AS (
+    UPDATE pgtrickle.pgt_frontiers
+    SET snapshot = %(snapshot)s::pg_snapshot, upstream = %(upstream)s::jsonb, refresh_no = refresh_no + 1,
+        version = version + 1, provisional = false, system_identifier = %(system_identifier)s
+    WHERE pgt_id = %(pgt_id)s AND version = %(version)s
+    RETURNING refresh_no
+)
+SELECT refresh_no FROM advanced
+
+-- name: nothing_changed
+-- No row of the table changed: the tables above have nothing to read.
+UPDATE pgtrickle.pgt_frontiers SET refresh_no = refresh_no - 1 WHERE pgt_id = %(pgt_id)s
+
+-- name: record
+INSERT INTO pgtrickle.pgt_refresh_history (pgt_id, started_at, ended_at, action, status, reason, initiated_by, rows_in,
+                                           inserted, updated, deleted, duration_ms)
+VALUES (%(pgt_id)s, clock_timestamp() - make_interval(secs => %(duration_ms)s / 1000.0), clock_timestamp(), %(action)s,
+        'completed', %(reason)s, %(initiated_by)s, %(rows_in)s, %(inserted)s, %(updated)s, %(deleted)s,
+        %(duration_ms)s)
+
+-- name: succeeded
+-- After the commit of the pass, in a transaction of its own: a user may have changed the row meanwhile.
+UPDATE pgtrickle.pgt_stream_tables s
+SET last_refresh_at = clock_timestamp(),
+    data_timestamp = %(at)s,
+    is_populated = true,
+    status = CASE WHEN s.status IN ('suspended', 'error') THEN 'active' ELSE s.status END,
+    reinit_reason = CASE WHEN done.full_refresh AND s.reinit_reason IS NOT DISTINCT FROM done.reinit_reason
+                         THEN NULL ELSE s.reinit_reason END,
+    diverged = s.diverged AND NOT done.full_refresh,
+    fuse_exempt = false,
+    consecutive_errors = 0,
+    last_error = NULL,
+    last_error_code = NULL,
+    next_attempt_at = NULL
+FROM jsonb_to_recordset(%(done)s::jsonb) AS done (pgt_id bigint, full_refresh boolean, reinit_reason text)
+WHERE s.pgt_id = done.pgt_id
+
+-- name: failed
+WITH failed AS (
+    INSERT INTO pgtrickle.pgt_refresh_history (pgt_id, ended_at, action, status, reason, initiated_by, rows_in,
+                                               duration_ms, error_code, error_message)
+    VALUES (%(pgt_id)s, clock_timestamp(), %(action)s, 'failed', %(reason)s, %(initiated_by)s, %(rows_in)s,
+            %(duration_ms)s, %(error_code)s, %(error_message)s)
+), recent AS (
+    SELECT count(*) FILTER (WHERE n <= least(first_success, 11)) AS failures
+    FROM (SELECT n, coalesce(min(n) FILTER (WHERE status = 'completed') OVER (), 12) - 1 AS first_success
+          FROM (SELECT status, row_number() OVER (ORDER BY refresh_id DESC) AS n
+                FROM pgtrickle.pgt_refresh_history WHERE pgt_id = %(pgt_id)s ORDER BY refresh_id DESC LIMIT 11) h) numbered
+)
+UPDATE pgtrickle.pgt_stream_tables
+SET last_error = %(error_message)s,
+    last_error_code = %(error_code)s,
+    consecutive_errors = consecutive_errors + CASE WHEN %(kind)s = 'transient' THEN 0 ELSE 1 END,
+    status = CASE WHEN status NOT IN ('active', 'error') THEN status
+                  WHEN %(kind)s = 'gone' THEN 'error'
+                  WHEN %(kind)s = 'permanent' AND consecutive_errors + 1 >= %(max_errors)s THEN 'suspended'
+                  ELSE status END,
+    next_attempt_at = clock_timestamp() + make_interval(
+        secs => least(%(longest)s, %(shortest)s * power(2, (SELECT failures FROM recent))) * (0.5 + random() / 2))
+WHERE pgt_id = %(pgt_id)s
+RETURNING status
+
+-- name: settings
+SELECT name, value FROM pgtrickle.pgt_settings
+
+-- name: notify
+SELECT pg_notify('pgtrickle_alert', payload) FROM unnest(%(payloads)s::text[]) AS alerts (payload)
+
+-- name: mark_reinit
+UPDATE pgtrickle.pgt_stream_tables SET reinit_reason = %(reason)s WHERE pgt_id = ANY (%(pgt_ids)s::bigint[])
+
+-- name: begin_pass
+-- Plain SET, since a SELECT would take the snapshot. Joins of a delta are flat and many: PostgreSQL orders them itself.
+SET TRANSACTION ISOLATION LEVEL REPEATABLE READ;
+SET LOCAL lock_timeout = {lock};
+SET LOCAL statement_timeout = {limit};
+SET LOCAL row_security = off;
+SET LOCAL jit = off;
+SET LOCAL join_collapse_limit = 20;
+SET LOCAL from_collapse_limit = 20
+
+-- name: lock_to_write
+LOCK TABLE {relations} IN ROW EXCLUSIVE MODE
+
+-- name: lock_to_read
+LOCK TABLE {relations} IN ACCESS SHARE MODE
+
+-- name: limit_statements
+SET LOCAL statement_timeout = {milliseconds}
+
+-- name: other_than_inserts
+SELECT 1 FROM {buffer} WHERE op <> 'I' AND NOT pg_visible_in_snapshot(xid, %(frontier)s::pg_snapshot) LIMIT 1
+
+-- name: read_settings
+SELECT name, current_setting(name) AS value FROM unnest(%(names)s::text[]) AS wanted (name)
+
+-- name: apply_settings
+SELECT set_config(name, value, true) FROM unnest(%(names)s::text[], %(values)s::text[]) AS given (name, value)
+
+-- name: get_compiled
+SELECT steps
+FROM pgtrickle.pgt_compiled
+WHERE pgt_id = %(pgt_id)s AND changed = %(changed)s AND definition_version = %(definition_version)s
+      AND compiler_version = %(compiler_version)s
+
+-- name: put_compiled
+INSERT INTO pgtrickle.pgt_compiled (pgt_id, changed, definition_version, compiler_version, steps)
+VALUES (%(pgt_id)s, %(changed)s, %(definition_version)s, %(compiler_version)s, %(steps)s::jsonb)
+ON CONFLICT (pgt_id, changed) DO UPDATE
+SET definition_version = excluded.definition_version, compiler_version = excluded.compiler_version, steps = excluded.steps
+
+-- name: protect
+CREATE OR REPLACE TRIGGER pgt_protect BEFORE INSERT OR UPDATE OR DELETE OR TRUNCATE ON {relation}
+    FOR EACH STATEMENT WHEN (current_setting('pgtrickle.refreshing', true) IS DISTINCT FROM 'on')
+    EXECUTE FUNCTION pgtrickle.pgt_protect();
+ALTER TABLE {relation} ENABLE ALWAYS TRIGGER pgt_protect
+
+-- name: create_state
+CREATE TABLE {state} WITH (fillfactor = 90) AS {query} {data};
+ALTER TABLE {state} REPLICA IDENTITY FULL
+
+-- name: drop_state
+DROP TABLE IF EXISTS {state}
+
+-- name: unblock_ddl
+DROP VIEW IF EXISTS {view}
+
+-- name: block_ddl
+CREATE VIEW {view} AS {query}
+
+-- name: view_stamps
+-- The state of views that a query reads through; a replaced view has another.
+SELECT r.ev_class::bigint AS relid, r.xmin::text AS stamp
+FROM pg_rewrite r
+WHERE r.rulename = '_RETURN' AND r.ev_class = ANY (%(relids)s::oid[])
+
+-- name: split_name
+-- An unqualified name means the first schema of the search path, as for CREATE TABLE.
+SELECT CASE cardinality(parts) WHEN 2 THEN parts[1] WHEN 1 THEN current_schema() END AS schema,
+       parts[cardinality(parts)] AS name
+FROM parse_ident(%(name)s) AS parts
+
+-- name: relation_of
+SELECT c.oid::bigint AS relid, c.relkind::text AS kind
+FROM pg_class c
+WHERE c.oid = to_regclass(%(name)s)
+
+-- name: name_lock
+SELECT pg_try_advisory_lock(%(space)s::int, hashtext(%(name)s)) AS got
+
+-- name: name_unlock
+SELECT pg_advisory_unlock(%(space)s::int, hashtext(%(name)s))
+
+-- name: drain
+SET LOCAL lock_timeout = {lock};
+LOCK TABLE {relation} IN SHARE MODE
+
+-- name: fill
+INSERT INTO {relation} ({columns})
+{query}
+
+-- name: analyze
+ANALYZE {relation}
+
+-- name: drop_relation
+DROP {kind} IF EXISTS {relation} {behaviour}
+
+-- name: rename_relation
+ALTER TABLE {relation} RENAME TO {name}
+
+-- name: filled
+UPDATE pgtrickle.pgt_frontiers
+SET snapshot = pg_current_snapshot(), upstream = %(upstream)s::jsonb, version = version + 1,
+    provisional = false, system_identifier = pgtrickle.pgt_system_identifier()
+WHERE pgt_id = %(pgt_id)s
+
+-- name: count_rows
+SELECT count(*) AS rows FROM {relation}
+
+-- name: analyze_buffer
+SET LOCAL lock_timeout = '100ms';
+ANALYZE {relation}
+
+-- name: add_column
+ALTER TABLE {relation} ADD COLUMN {column} {type}
+
+-- name: drop_column
+ALTER TABLE {relation} DROP COLUMN {column}
+
+-- name: mark_stale
+-- Their next pass analyses them again before anything else.
+UPDATE pgtrickle.pgt_stream_tables s
+SET plan = s.plan || jsonb_build_object('stale', %(reason)s::text)
+FROM pgtrickle.pgt_dependencies d
+WHERE d.pgt_id = s.pgt_id AND d.source_pgt_id = %(pgt_id)s
+
+-- name: wake
+-- The daemon looks again instead of waiting for the next tick.
+SELECT pg_notify('pgtrickle_wake', %(pgt_id)s::text)
+
+-- name: let_through
+SELECT set_config('pgtrickle.refreshing', 'on', true)
+
+-- name: compare
+WITH expected AS (SELECT {columns} FROM (
+{query}
+) AS q), actual AS (SELECT {columns} FROM {relation} AS q),
+missing AS MATERIALIZED (SELECT * FROM expected EXCEPT ALL SELECT * FROM actual),
+extra AS MATERIALIZED (SELECT * FROM actual EXCEPT ALL SELECT * FROM expected)
+SELECT (SELECT count(*) FROM missing) AS missing,
+       (SELECT count(*) FROM extra) AS extra,
+       (SELECT jsonb_agg(to_jsonb(m)) FROM (SELECT * FROM missing LIMIT 5) m) AS sample_missing,
+       (SELECT jsonb_agg(to_jsonb(x)) FROM (SELECT * FROM extra LIMIT 5) x) AS sample_extra
+
+-- name: status
+-- A table without pending changes is as fresh as can be, however long ago it was refreshed.
+SELECT coalesce(n.nspname, s.pgt_schema)::text AS schema,
+       coalesce(c.relname, s.pgt_name)::text AS name,
+       s.pgt_id,
+       s.pgt_relid::bigint AS relid,
+       s.status,
+       s.schedule,
+       s.effective_mode AS mode,
+       s.refresh_mode,
+       s.mode_reasons,
+       s.tier,
+       CASE WHEN coalesce(p.changes, 0) = 0 AND s.reinit_reason IS NULL AND NOT coalesce(p.difference, false) THEN 0
+            ELSE extract(epoch FROM clock_timestamp() - s.data_timestamp)::float8 END AS lag,
+       coalesce(p.changes, 0)::bigint AS pending,
+       s.is_populated,
+       s.data_timestamp,
+       s.last_refresh_at,
+       h.action AS last_action,
+       h.duration_ms AS last_duration_ms,
+       coalesce(w.waiting_for, '{}') AS waiting_for,
+       s.fuse_mode,
+       s.fuse_state,
+       s.blow_reason,
+       s.diverged,
+       s.reinit_reason,
+       s.consecutive_errors,
+       s.last_error,
+       s.next_attempt_at,
+       s.partition_by
+FROM pgtrickle.pgt_stream_tables s
+LEFT JOIN pg_class c ON c.oid = s.pgt_relid
+LEFT JOIN pg_namespace n ON n.oid = c.relnamespace
+LEFT JOIN (
+    SELECT pgt_id, sum(changes) AS changes, bool_or(truncated OR failed) AS difference
+    FROM pgtrickle.pgt_pending(%(pgt_ids)s::bigint[]) GROUP BY pgt_id
+) p USING (pgt_id)
+LEFT JOIN pgtrickle.waiting_stream_tables() w USING (pgt_id)
+LEFT JOIN LATERAL (
+    SELECT action, duration_ms FROM pgtrickle.pgt_refresh_history r
+    WHERE r.pgt_id = s.pgt_id AND r.status = 'completed' ORDER BY r.refresh_id DESC LIMIT 1
+) h ON true
+WHERE %(pgt_ids)s::bigint[] IS NULL OR s.pgt_id = ANY (%(pgt_ids)s::bigint[])
+ORDER BY 1, 2
+
+-- name: freshness
+-- Whether all that was committed at a time has arrived: in the table, and in those below that are kept up.
+WITH RECURSIVE wanted AS (
+    SELECT %(pgt_id)s::bigint AS pgt_id
+    UNION
+    SELECT d.source_pgt_id FROM wanted JOIN pgtrickle.pgt_dependencies d USING (pgt_id) WHERE d.source_pgt_id IS NOT NULL
+)
+SELECT bool_and(s.is_populated AND (
+           s.data_timestamp >= %(since)s::timestamptz
+           OR s.reinit_reason IS NULL AND NOT EXISTS (SELECT FROM pgtrickle.pgt_pending(ARRAY[s.pgt_id]))
+       )) AS fresh,
+       array_agg(pgtrickle.stream_table_name(s.pgt_id)) FILTER (WHERE s.fuse_state = 'blown' OR s.status <> 'active')
+           AS stopped
+FROM wanted JOIN pgtrickle.pgt_stream_tables s USING (pgt_id)
+
+-- name: clock
+SELECT clock_timestamp() AS now
+
+-- name: pause
+SELECT pgtrickle.pause_stream_table(%(name)s)
+
+-- name: resume
+SELECT pgtrickle.resume_stream_table(%(name)s)
+
+-- name: diagnose_errors
+SELECT * FROM pgtrickle.diagnose_errors(%(name)s)
+
+-- name: list_auxiliary_columns
+SELECT * FROM pgtrickle.list_auxiliary_columns(%(name)s)
+
+-- name: fuse_status
+SELECT * FROM pgtrickle.fuse_status()
+WHERE %(pgt_id)s::bigint IS NULL OR stream_table = pgtrickle.stream_table_name(%(pgt_id)s::bigint)
+
+-- name: doctor
+WITH findings (position, checked, severity, message, remedy) AS (
+    SELECT 1, 'source', CASE WHEN i.kind IN ('gone', 'row_security') THEN 'ERROR' ELSE 'WARNING' END, i.message,
+           'The next refresh follows it, if it can.'
+    FROM pgtrickle.pgt_source_issues() i
+    UNION ALL
+    SELECT 2, 'capture', 'WARNING', p.source_name || ' is read by difference: ' || coalesce(p.poll_reason, ''),
+           'GRANT SELECT, TRIGGER ON ' || p.source_name || ' TO ' || quote_ident(current_user) || ';'
+    FROM pgtrickle.pgt_sources p WHERE p.capture_mode = 'poll'
+    UNION ALL
+    SELECT 2, 'capture', 'INFO', p.source_name || ' is not ours: writes with session_replication_role = replica are not captured',
+           'Let its owner run ALTER TABLE … ENABLE ALWAYS TRIGGER on its pgtrickle triggers.'
+    FROM pgtrickle.pgt_sources p JOIN pg_class c ON c.oid = p.source_relid
+    WHERE p.capture_mode <> 'poll' AND EXISTS (
+        SELECT FROM pg_trigger t WHERE t.tgrelid = c.oid AND t.tgname ^@ ('pgtrickle' || '_' || c.oid || '_') AND t.tgenabled = 'O')
+    UNION ALL
+    SELECT 3, 'privileges', 'ERROR', 'no SELECT privilege on ' || d.source_name,
+           'GRANT SELECT ON ' || d.source_name || ' TO ' || quote_ident(current_user) || ';'
+    FROM (SELECT DISTINCT source_relid, source_name FROM pgtrickle.pgt_dependencies) d
+    JOIN pg_class c ON c.oid = d.source_relid
+    WHERE NOT has_table_privilege(c.oid, 'SELECT') AND NOT has_any_column_privilege(c.oid, 'SELECT')
+    UNION ALL
+    SELECT 4, 'index', 'WARNING',
+           'a join of ' || pgtrickle.stream_table_name(s.pgt_id) || ' reads all of ' || (a.value ->> 'relation'),
+           a.value ->> 'ddl'
+    FROM pgtrickle.pgt_stream_tables s, jsonb_array_elements(s.plan -> 'advice') a
+    WHERE NOT EXISTS (
+        SELECT FROM pg_index i
+        JOIN pg_attribute k ON k.attrelid = i.indrelid AND k.attnum = i.indkey[0]
+        WHERE i.indrelid = to_regclass(a.value ->> 'relation') AND k.attname = a.value -> 'columns' ->> 0)
+    UNION ALL
+    SELECT 5, 'buffer', 'WARNING',
+           b.source_name || ' has ' || pg_size_pretty(pg_table_size(bc.oid)) || ' of changes that are kept for its slowest reader',
+           'Refresh, resume or drop what reads it; trickle-runtime cleanup removes what was read.'
+    FROM (SELECT p.source_name, u.buffer_name FROM pgtrickle.pgt_sources p JOIN pgtrickle.pgt_buffers u USING (source_relid)) b
+    JOIN pg_class bc ON bc.relname = b.buffer_name AND bc.relnamespace = 'pgtrickle_changes'::regnamespace
+    WHERE pg_table_size(bc.oid) > 1024 * 1024 * 1024
+    UNION ALL
+    SELECT 6, 'worker', 'WARNING', 'worker ' || w.worker_id || ' on ' || w.host || ' has been silent since ' || w.heartbeat_at,
+           'It ended without a word; another daemon removes it, or: trickle-runtime cleanup.'
+    FROM pgtrickle.pgt_workers w WHERE w.heartbeat_at < now() - interval '2 minutes'
+    UNION ALL
+    SELECT 7, 'publication', 'INFO', 'publication ' || quote_ident(p.pubname) || ' is FOR ALL TABLES: it publishes our buffers as well',
+           'Publish the tables of your own schemas: FOR TABLES IN SCHEMA.'
+    FROM pg_publication p WHERE p.puballtables
+    UNION ALL
+    SELECT 8, 'stream table', CASE s.status WHEN 'suspended' THEN 'ERROR' WHEN 'error' THEN 'ERROR' ELSE 'WARNING' END,
+           pgtrickle.stream_table_name(s.pgt_id) || ' is ' || CASE WHEN s.fuse_state = 'blown' THEN 'stopped by its fuse' ELSE s.status END
+               || coalesce(': ' || coalesce(s.blow_reason, s.last_error), ''),
+           CASE WHEN s.fuse_state = 'blown' THEN 'trickle-runtime fuse reset NAME --action …' ELSE 'trickle-runtime diagnose NAME' END
+    FROM pgtrickle.pgt_stream_tables s
+    WHERE s.fuse_state = 'blown' OR s.status IN ('suspended', 'error', 'initializing')
+    UNION ALL
+    SELECT 9, 'protection', 'WARNING', pgtrickle.stream_table_name(s.pgt_id) || ' has lost the trigger that protects its rows',
+           'trickle-runtime repair NAME'
+    FROM pgtrickle.pgt_stream_tables s
+    JOIN pg_class c ON c.oid = s.pgt_relid
+    WHERE NOT EXISTS (SELECT FROM pg_trigger t WHERE t.tgrelid = c.oid AND t.tgname = 'pgt_protect' AND t.tgenabled = 'A')
+)
+SELECT checked, severity, message, remedy FROM findings ORDER BY position, message

@@ -1,0 +1,332 @@
+"""A new definition for an existing stream table, in place.
+
+Invariant: one REPEATABLE READ transaction brings columns, states, catalog and content from the old
+query to the new one, the content by difference: readers and stream tables above see either all of
+the old or all of the new, and the table keeps its OID.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TypeVar
+
+from trickle_runtime.catalog.models import StreamTable
+from trickle_runtime.catalog.store import Store
+from trickle_runtime.compiler.apply import Target
+from trickle_runtime.compiler.result import OutputColumn
+from trickle_runtime.config import Schemas, StreamTableOptions
+from trickle_runtime.db.session import Session
+from trickle_runtime.db.sql import quote_ident, render
+from trickle_runtime.errors import DatabaseError, HasDependants, SourceChanged
+from trickle_runtime.refresh import bookkeeping, create, definition, meaning, opening, result
+from trickle_runtime.refresh.definition import Definition
+from trickle_runtime.refresh.member import Runner, Work
+from trickle_runtime.refresh.members import (
+    Member,
+    Observation,
+    lockable,
+    log_name,
+    observe,
+    queries,
+)
+from trickle_runtime.refresh.result import RefreshResult
+from trickle_runtime.refresh.settings import Settings, parse
+
+ATTEMPTS = 10
+DEPENDENT_OBJECTS = "2BP01"
+LOCK_NOT_AVAILABLE = "55P03"
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class ColumnChanges:
+    """How the columns of a table become those of a new query."""
+
+    added: tuple[OutputColumn, ...]
+    dropped: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Change:
+    """A new definition, and why."""
+
+    row: StreamTable
+    query: str
+    options: StreamTableOptions
+    reason: str
+    initiated_by: str
+    settings: Mapping[str, str] | None = None  # of the session; None: as they were
+    kept_query: str | None = None  # what the user wrote, where ``query`` is the expanded text
+
+
+def with_settings(change: Change, settings: Mapping[str, str]) -> Change:
+    """Return the change with the session settings that a new query is to keep."""
+    return replace(change, settings=settings)
+
+
+def keeping_partitions(change: Change) -> Change:
+    """Return the change without its partitioning, which is another step."""
+    return replace(change, options=replace(change.options, partition_by=change.row.partition_by))
+
+
+def on_row(change: Change, row: StreamTable) -> Change:
+    """Return the change for the row as it is by now."""
+    return replace(change, row=row)
+
+
+def options_of(row: StreamTable) -> StreamTableOptions:
+    """Return the options that the catalog has of a stream table."""
+    return StreamTableOptions(
+        schedule=row.schedule,
+        refresh_mode=row.refresh_mode,
+        partition_by=row.partition_by,
+        fuse=row.fuse_mode,
+        fuse_ceiling=row.fuse_ceiling,
+        fuse_sensitivity=row.fuse_sensitivity,
+        tier=row.tier,
+        cdc_mode=row.cdc_mode,
+        diamond_consistency=row.diamond_consistency,
+        status="paused" if row.status == "paused" else "active",
+        append_only=row.append_only,
+        unique_key=row.unique_key,
+    )
+
+
+def column_changes(
+    before: Sequence[OutputColumn], after: Sequence[OutputColumn]
+) -> ColumnChanges | None:
+    """Return what to add and drop, or None where a table can't follow in place.
+
+    It can where the columns that stay keep order and type, and new ones are last: PostgreSQL adds
+    columns at the end.
+    """
+    old = {column.name: column for column in before}
+    names = {column.name for column in after}
+    kept = [column for column in before if column.name in names]
+    head, tail = after[: len(kept)], after[len(kept) :]
+    if not kept or not all(_same(*pair) for pair in zip(kept, head, strict=True)):
+        return None
+    dropped = tuple(name for name in old if name not in names)
+    return ColumnChanges(tuple(tail), dropped)
+
+
+def _same(one: OutputColumn, other: OutputColumn) -> bool:
+    return (one.name, one.type, one.collation) == (other.name, other.type, other.collation)
+
+
+def analyse_change(session: Session, schemas: Schemas, change: Change) -> Definition:
+    """Analyse the new query as the session that created the table would; nothing is changed.
+
+    Raises:
+        SourceChanged: the query does not give these columns any more.
+    """
+    row = change.row
+    columns = stored_columns(row)
+    settings = dict(change.settings or row.session_settings)
+    meaning.apply(session, schemas, settings)
+    target = _target(session, schemas, change, columns)
+    defined = definition.define(session, schemas, change.query, change.options, settings, target)
+    defined = replace(defined, query=change.kept_query or change.query)
+    if change.kept_query is not None and not _alike(defined.columns, columns):
+        raise SourceChanged(
+            f"the query of {row.relation} gives other columns than before",
+            detail=_difference(columns, defined.columns),
+            hint="Alter the stream table with its query, so that it takes them over.",
+        )
+    return defined
+
+
+def _target(
+    session: Session, schemas: Schemas, change: Change, columns: Sequence[OutputColumn]
+) -> Target:
+    member = observe(session, schemas, [change.row.pgt_id]).members[change.row.pgt_id]
+    return definition.target_of(
+        member.pgt_id,
+        change.row.relation,
+        change.options,
+        columns,
+        log=member.logged,
+        sequential=member.sequential,
+    )
+
+
+def redefine(
+    session: Session, schemas: Schemas, change: Change, defined: Definition
+) -> RefreshResult:
+    """Bring a stream table to a new definition; the caller holds its lock. Commits.
+
+    Raises:
+        HasDependants: a view or stream table reads a column that would be dropped.
+    """
+    settings = parse(Store(session, schemas).settings())
+    defined = capture(session, schemas, settings, change, defined)
+    return patiently(
+        session, lambda: _redefine(session, schemas, settings, change, defined)
+    )
+
+
+def patiently(session: Session, action: Callable[[], T]) -> T:
+    """Try a transaction again while relations move or locks are in its way."""
+    for attempt in range(ATTEMPTS):
+        try:
+            return action()
+        except (opening.RelationsMoved, DatabaseError) as error:
+            session.rollback()
+            again = not isinstance(error, DatabaseError) or error.sqlstate == LOCK_NOT_AVAILABLE
+            if not again or attempt == ATTEMPTS - 1:
+                raise
+    raise AssertionError
+
+
+def capture(
+    session: Session,
+    schemas: Schemas,
+    settings: Settings,
+    change: Change,
+    defined: Definition,
+) -> Definition:
+    """Capture what the new query reads, before anything else is changed; commits.
+
+    What both queries read is registered meanwhile, so that nobody's cleanup takes it away.
+    """
+    store = Store(session, schemas)
+    pgt_id = change.row.pgt_id
+    wanted = definition.dependencies(pgt_id, defined.analysis)
+    relids = {one.source_relid for one in wanted}
+    stale = [one for one in store.dependencies(pgt_id) if one.source_relid not in relids]
+    store.set_dependencies(pgt_id, [*wanted, *stale])
+    create.log_sources(session, schemas, defined.analysis.sources)
+    session.commit()
+    polled = create.capture_sources(session, schemas, settings, defined.analysis.sources)
+    if not polled:
+        return defined
+    meaning.apply(session, schemas, defined.settings)
+    found = definition.define(
+        session,
+        schemas,
+        change.query,
+        change.options,
+        defined.settings,
+        defined.analysis.target,
+        polled=polled,
+    )
+    return replace(found, query=defined.query)
+
+
+def _redefine(
+    session: Session,
+    schemas: Schemas,
+    settings: Settings,
+    change: Change,
+    defined: Definition,
+) -> RefreshResult:
+    row = change.row
+    seen = locked(session, schemas, settings, row)
+    old = seen.members[row.pgt_id]
+    _change_relations(session, schemas, old, change, defined)
+    definition.drop_states(session, schemas, list(reversed(old.states)))
+    definition.register(session, schemas, row.pgt_id, defined, row.definition_version + 1)
+    meaning.apply(session, schemas, {**defined.settings, f"{schemas.prefix}.refreshing": "on"})
+    definition.create_states(session, schemas, defined.analysis.states, fill=False)
+    definition.guard(session, schemas, settings, row.pgt_id, defined.analysis.canonical)
+    Store(session, schemas).update(row.pgt_id, **create.catalog_options(change.options))
+    now = observe(session, schemas, [row.pgt_id])
+    member = now.members[row.pgt_id]
+    work = Work(
+        member,
+        "full",
+        result.REINITIALIZE,
+        change.reason,
+        frozenset(),
+        {one.pgt_id: one.refresh_no for one in member.sources if one.pgt_id is not None},
+        member.changes,
+    )
+    runner = Runner(session, schemas, now, change.initiated_by)
+    outcome = runner.run(work)
+    session.commit()
+    bookkeeping.succeeded(session, schemas, seen.at, [(work, outcome)])
+    session.commit()
+    return outcome
+
+
+def locked(
+    session: Session, schemas: Schemas, settings: Settings, row: StreamTable
+) -> Observation:
+    """Open the transaction; its snapshot is taken before anything is written."""
+    member = observe(session, schemas, [row.pgt_id]).members[row.pgt_id]
+    names = opening.begin(
+        session,
+        schemas,
+        settings,
+        write=[row.relation],
+        read=lockable(member, schemas),
+        unlimited=True,
+    )
+    seen = observe(session, schemas, [row.pgt_id])
+    needed = lockable(seen.members[row.pgt_id], schemas)
+    opening.check(session, schemas, names, [row.relation, *needed])
+    return seen
+
+
+def _change_relations(
+    session: Session, schemas: Schemas, old: Member, change: Change, defined: Definition
+) -> None:
+    """Add and drop columns of the table and of its change log."""
+    changes = column_changes(stored_columns(change.row), defined.columns)
+    if changes is None:
+        raise AssertionError("the caller has checked that the columns can follow")
+    relations = [change.row.relation]
+    if old.logged:
+        relations.append(log_name(schemas, old.pgt_id))
+    statements = [text for name in relations for text in _alterations(schemas, name, changes)]
+    if not statements:
+        return
+    try:
+        session.execute(";\n".join(statements))
+    except DatabaseError as error:
+        if error.sqlstate != DEPENDENT_OBJECTS:
+            raise
+        raise HasDependants(
+            f"a column of {change.row.relation} can't be dropped",
+            detail=error.detail,
+            hint="Drop what reads it, or keep the column.",
+        ) from error
+
+
+def _alterations(schemas: Schemas, relation: str, changes: ColumnChanges) -> list[str]:
+    text = queries(schemas)
+    dropped = [
+        render(text["drop_column"], relation=relation, column=quote_ident(name))
+        for name in changes.dropped
+    ]
+    added = [
+        render(
+            text["add_column"],
+            relation=relation,
+            column=quote_ident(column.name),
+            type=column.type + (f" COLLATE {column.collation}" if column.collation else ""),
+        )
+        for column in changes.added
+    ]
+    return dropped + added
+
+
+def stored_columns(row: StreamTable) -> tuple[OutputColumn, ...]:
+    """Return the columns that the catalog has of a stream table."""
+    return tuple(OutputColumn(**column) for column in row.plan.get("columns", ()))
+
+
+def _alike(some: Sequence[OutputColumn], others: Sequence[OutputColumn]) -> bool:
+    return len(some) == len(others) and all(map(_same, some, others))
+
+
+def _difference(before: Sequence[OutputColumn], after: Sequence[OutputColumn]) -> str:
+    new = {column.name: column.type for column in after}
+    parts = [
+        f"{column.name} was {column.type}, is {new.get(column.name, 'missing')}"
+        for column in before
+        if new.get(column.name) != column.type
+    ]
+    return "; ".join(parts) or f"{len(before)} columns before, {len(after)} now"
+

@@ -1,0 +1,102 @@
+"""Sources that changed otherwise than by rows: found again, captured anew, or given up.
+
+Invariant: after ``follow`` every member it was called for is either right again (by difference, in
+a transaction of its own) or has an error that says what its source lacks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+from trickle_runtime.capture import install as capturing
+from trickle_runtime.capture.fingerprint import SourceIssue
+from trickle_runtime.catalog.store import Store
+from trickle_runtime.config import Schemas
+from trickle_runtime.db.session import Session
+from trickle_runtime.errors import RowSecurity, SourceNotFound, TrickleError
+from trickle_runtime.refresh import alerts, redefine
+from trickle_runtime.refresh.members import Member, Observation
+from trickle_runtime.refresh.redefine import Change
+
+FATAL = {"gone": SourceNotFound, "row_security": RowSecurity}
+REDEFINE = frozenset({"swapped", "columns_changed"})  # the query may mean something else now
+HINTS = {
+    "gone": "Create it again, or alter or drop the stream table.",
+    "row_security": "Grant BYPASSRLS to the runtime's role, or drop the policies.",
+}
+
+
+def issues_of(seen: Observation, member: Member) -> list[SourceIssue]:
+    """Return what is wrong with the sources of a member."""
+    relids = {source.relid for source in member.sources if source.pgt_id is None}
+    return [issue for issue in seen.issues if issue.relid in relids]
+
+
+def fatal(seen: Observation, member: Member) -> TrickleError | None:
+    """Return the error of a member that has a source it can't do without, if so."""
+    for issue in issues_of(seen, member):
+        if issue.kind in FATAL:
+            message = f"{member.name} can't be refreshed: {issue.message}"
+            return FATAL[issue.kind](message, hint=HINTS[issue.kind])
+    if member.relation is None:
+        return SourceNotFound(f"{member.name} does not exist any more")
+    return None
+
+
+def moved(seen: Observation, faults: Mapping[int, TrickleError]) -> set[int]:
+    """Return the members whose sources, views or functions have to be followed."""
+    return {
+        member.pgt_id
+        for member in seen.members.values()
+        if member.status not in {"initializing", "paused"}
+        and member.pgt_id not in faults
+        and fatal(seen, member) is None
+        and (member.drift or issues_of(seen, member))
+    }
+
+
+def follow(
+    session: Session, schemas: Schemas, seen: Observation, pgt_ids: Iterable[int], by: str
+) -> dict[int, TrickleError]:
+    """Follow the sources of the given members, whose locks are held; commits.
+
+    Returns the members for which that failed, and why. A member that was only recaptured is
+    brought up to date by the next pass, which finds its marker.
+    """
+    faults: dict[int, TrickleError] = {}
+    captured: set[int] = set()
+    for pgt_id in sorted(pgt_ids):
+        member = seen.members[pgt_id]
+        issues = issues_of(seen, member)
+        try:
+            for issue in issues:
+                if issue.kind != "swapped" and issue.relid not in captured:
+                    capturing.repair(session, schemas, issue.relid, issue.message)
+                    captured.add(issue.relid)
+            reasons = [*member.drift, *(one.message for one in issues if one.kind in REDEFINE)]
+            if reasons:
+                _redefine(session, schemas, pgt_id, "; ".join(reasons), by)
+        except TrickleError as error:
+            session.rollback()
+            faults[pgt_id] = error
+        else:
+            _announce(session, schemas, member, issues)
+    return faults
+
+
+def _redefine(session: Session, schemas: Schemas, pgt_id: int, reason: str, by: str) -> None:
+    """Analyse the query again, by the names in it, and take the difference to its new meaning."""
+    row = Store(session, schemas).by_id(pgt_id)
+    options = redefine.options_of(row)
+    change = Change(row, row.canonical_query, options, reason, by, kept_query=row.query)
+    defined = redefine.analyse_change(session, schemas, change)
+    redefine.redefine(session, schemas, change, defined)
+
+
+def _announce(
+    session: Session, schemas: Schemas, member: Member, issues: Sequence[SourceIssue]
+) -> None:
+    reasons = [*member.drift, *(issue.message for issue in issues)]
+    facts = {"reasons": reasons}
+    alerts.send(session, schemas, [alerts.Alert("source_changed", member.name, facts)])
+    session.commit()

@@ -1,0 +1,77 @@
+"""Comparison of stream tables with their queries.
+
+Invariant: both sides are read at one snapshot, to which the table was brought in the same
+transaction; so a difference is a defect or a foreign write, never a change in flight. Rows are
+compared by image: 1.0 and 1.00 differ.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from trickle_runtime.compiler.result import OutputColumn
+from trickle_runtime.config import Schemas
+from trickle_runtime.db.session import Session
+from trickle_runtime.db.sql import quote_ident, render
+from trickle_runtime.errors import InternalError
+from trickle_runtime.refresh import engine, meaning
+from trickle_runtime.refresh.members import Member, Observation, queries
+from trickle_runtime.refresh.result import VerifyResult
+
+
+def verify(session: Session, schemas: Schemas, pgt_ids: Sequence[int]) -> list[VerifyResult]:
+    """Refresh stream tables and compare each with its query at the same snapshot; commits.
+
+    A table that is paused, blown or failing is compared as it is, and a note says so.
+    """
+    found: dict[int, VerifyResult] = {}
+
+    def compare(seen: Observation) -> None:
+        for pgt_id in pgt_ids:
+            found[pgt_id] = _compare(session, schemas, seen.members[pgt_id])
+
+    outcome = engine.run_pass(
+        session,
+        schemas,
+        pgt_ids,
+        initiated_by="verify",
+        ancestors=True,
+        wait=True,
+        before_commit=compare,
+    )
+    for pgt_id in pgt_ids:
+        result = outcome.results.get(pgt_id)
+        if pgt_id not in found:
+            raise (result.error if result and result.error else InternalError("not compared"))
+        if result is not None and result.status != "completed":
+            note = f"not refreshed: {result.reason}"
+            found[pgt_id] = found[pgt_id].noted(note)
+    return [found[pgt_id] for pgt_id in pgt_ids]
+
+
+def _compare(session: Session, schemas: Schemas, member: Member) -> VerifyResult:
+    meaning.apply(session, schemas, member.session_settings)
+    statement = render(
+        queries(schemas)["compare"],
+        columns=", ".join(image(column) for column in member.columns),
+        query=member.canonical_query,
+        relation=member.name,
+    )
+    row: dict[str, Any] = session.execute(statement)[0]
+    return VerifyResult(
+        name=member.name,
+        equal=row["missing"] == row["extra"] == 0,
+        missing=row["missing"],
+        extra=row["extra"],
+        sample_missing=tuple(row["sample_missing"] or ()),
+        sample_extra=tuple(row["sample_extra"] or ()),
+        note="changes were skipped by reset_fuse" if member.diverged else None,
+    )
+
+
+def image(column: OutputColumn) -> str:
+    """Return an expression that is equal exactly where two values are identical."""
+    name = quote_ident(column.name)
+    exact = column.equality and column.exact
+    return name if exact else render("{name}::text AS {name}", name=name)

@@ -1,0 +1,1 @@
+"""The daemon behind ``trickle-runtime serve``: what is due, who does it, and when."""

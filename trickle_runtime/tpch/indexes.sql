@@ -1,0 +1,24 @@
+-- Keys, foreign keys and their indexes: what a sensible DBA has, nothing made for stream tables.
+ALTER TABLE tpch.region ADD PRIMARY KEY (r_regionkey);
+ALTER TABLE tpch.nation ADD PRIMARY KEY (n_nationkey);
+ALTER TABLE tpch.supplier ADD PRIMARY KEY (s_suppkey);
+ALTER TABLE tpch.part ADD PRIMARY KEY (p_partkey);
+ALTER TABLE tpch.partsupp ADD PRIMARY KEY (ps_partkey, ps_suppkey);
+ALTER TABLE tpch.customer ADD PRIMARY KEY (c_custkey);
+ALTER TABLE tpch.orders ADD PRIMARY KEY (o_orderkey);
+ALTER TABLE tpch.lineitem ADD PRIMARY KEY (l_orderkey, l_linenumber);
+CREATE INDEX ON tpch.nation (n_regionkey);
+CREATE INDEX ON tpch.supplier (s_nationkey);
+CREATE INDEX ON tpch.partsupp (ps_suppkey);
+CREATE INDEX ON tpch.customer (c_nationkey);
+CREATE INDEX ON tpch.orders (o_custkey);
+CREATE INDEX ON tpch.lineitem (l_partkey, l_suppkey);
+CREATE INDEX ON tpch.lineitem (l_suppkey);
+ALTER TABLE tpch.nation ADD FOREIGN KEY (n_regionkey) REFERENCES tpch.region;
+ALTER TABLE tpch.supplier ADD FOREIGN KEY (s_nationkey) REFERENCES tpch.nation;
+ALTER TABLE tpch.partsupp ADD FOREIGN KEY (ps_partkey) REFERENCES tpch.part;
+ALTER TABLE tpch.partsupp ADD FOREIGN KEY (ps_suppkey) REFERENCES tpch.supplier;
+ALTER TABLE tpch.customer ADD FOREIGN KEY (c_nationkey) REFERENCES tpch.nation;
+ALTER TABLE tpch.orders ADD FOREIGN KEY (o_custkey) REFERENCES tpch.customer;
+ALTER TABLE tpch.lineitem ADD FOREIGN KEY (l_orderkey) REFERENCES tpch.orders;
+ALTER TABLE tpch.lineitem ADD FOREIGN KEY (l_partkey, l_suppkey) REFERENCES tpch.partsupp;
