@@ -5,6 +5,7 @@ A test fails when a page is not current.
 
 from __future__ import annotations
 
+import importlib
 import inspect
 import re
 from collections.abc import Callable, Iterator
@@ -13,6 +14,8 @@ from pathlib import Path
 import click
 
 from trickle_runtime import cli, errors
+from trickle_runtime.compiler.operators import OPERATORS
+from trickle_runtime.compiler.reasons import HINTS
 
 FOLDER = Path(__file__).parent / "reference"
 NOTE = "<!-- Made by docs/generate.py; edit the code and run it. -->"
@@ -102,7 +105,38 @@ def _sentence(error: type[errors.TrickleError]) -> str:
     )
 
 
-PAGES: dict[str, Callable[[], str]] = {"cli.md": cli_page, "errors.md": errors_page}
+def operators_page() -> str:
+    """Return the page on the operators: their equations and rules."""
+    lines = ["# Operators", "", NOTE, ""]
+    lines += ["Everything else in a query is rewritten into these before it is differentiated.", ""]
+    lines += ["Below, R is a relation before a refresh, R' after it, and ΔR the signed rows between."]
+    for operator in OPERATORS:
+        module = importlib.import_module(operator.__module__)
+        title, _, text = inspect.cleandoc(module.__doc__ or "").partition("\n")
+        lines += ["", f"## {title.rstrip('.')}", "", text.strip()]
+    return "\n".join(lines) + "\n"
+
+
+def reasons_page() -> str:
+    """Return the page on the reason codes."""
+    lines = ["# Reason codes", "", NOTE, ""]
+    lines += [
+        "Why a query is not maintained incrementally, as `validate`, `explain` and the column",
+        "`mode_reasons` of `pgt_stream_tables` tell it, and what to do about it.",
+        "",
+        "| code | hint |",
+        "|---|---|",
+    ]
+    lines += [f"| `{code}` | {hint} |" for code, hint in sorted(HINTS.items())]
+    return "\n".join(lines) + "\n"
+
+
+PAGES: dict[str, Callable[[], str]] = {
+    "cli.md": cli_page,
+    "errors.md": errors_page,
+    "operators.md": operators_page,
+    "reasons.md": reasons_page,
+}
 
 
 def main() -> None:

@@ -48,7 +48,7 @@ def differences(
     rows = session.execute(
         _DIFFERENCE.format(
             relation=relation,
-            query=query.strip().rstrip(";"),
+            query=query.strip().rstrip(";") + "\n",  # the newline ends a trailing line comment
             names=", ".join(names),
             texts=", ".join(f"{name}::text" for name in names),
         )

@@ -5,7 +5,12 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from trickle_runtime.config import Schemas
+
+if TYPE_CHECKING:
+    from trickle_runtime.api import Runtime, connect
 
 __all__ = ["Runtime", "Schemas", "connect"]
 

@@ -7,7 +7,7 @@ that changes something commits it first.
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from types import TracebackType
 from typing import Any
@@ -295,9 +295,7 @@ class Runtime:
         with self._ended():
             return explain.explain_query_rewrite(self.session, self.schemas, query)
 
-    def explain_delta(
-        self, name: Name, changed: Sequence[str] | None = None
-    ) -> tuple[Step, ...]:
+    def explain_delta(self, name: Name, changed: Sequence[str] | None = None) -> tuple[Step, ...]:
         """Return the statements of a refresh after changes in some sources (default: all)."""
         with self._ended():
             row = self._store().get(name)
@@ -355,7 +353,7 @@ class Runtime:
             return inspect.call(self.session, self.schemas, function, text(row.relation))
 
     @contextmanager
-    def _ended(self) -> Iterator[None]:
+    def _ended(self) -> Generator[None]:
         """Leave no transaction open: what was only read is let go, what failed is undone."""
         try:
             yield

@@ -71,6 +71,7 @@ def start_daemon(tmp_path: Path, wait_until: Callable[..., object]) -> Iterator[
     yield start
     for daemon in daemons:
         daemon.kill()
+        sys.stdout.write(daemon.log.read_text())  # shown when the test fails
 
 
 class Command:

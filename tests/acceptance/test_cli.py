@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 import psycopg
@@ -11,11 +12,11 @@ from tests.acceptance.conftest import Command
 
 
 @pytest.fixture
-def sales(database: str) -> psycopg.Connection:
-    connection = psycopg.connect(database, autocommit=True)
-    connection.execute("CREATE TABLE sales (id int PRIMARY KEY, shop text, amount int)")
-    connection.execute("INSERT INTO sales VALUES (1, 'a', 10), (2, 'b', 20)")
-    return connection
+def sales(database: str) -> Iterator[psycopg.Connection]:
+    with psycopg.connect(database, autocommit=True) as connection:
+        connection.execute("CREATE TABLE sales (id int PRIMARY KEY, shop text, amount int)")
+        connection.execute("INSERT INTO sales VALUES (1, 'a', 10), (2, 'b', 20)")
+        yield connection
 
 
 def ok(command: Command, *args: str, input: str | None = None) -> str:

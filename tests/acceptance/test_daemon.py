@@ -32,15 +32,20 @@ class Db:
         cursor = self.connection.execute(statement)  # type: ignore[call-overload]
         return cursor.fetchall() if cursor.description else []
 
+    def __enter__(self) -> Db:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.connection.close()
+
     def value(self, statement: str) -> Any:
         return next(iter(self(statement)[0].values()))
 
 
 @pytest.fixture
 def db(database: str) -> Iterator[Db]:
-    found = Db(database)
-    yield found
-    found.connection.close()
+    with Db(database) as found:
+        yield found
 
 
 def make(
@@ -100,7 +105,6 @@ def test_an_idle_tick_is_one_cheap_statement(
         make(rt, db, f"t{number}", schedule="1h")
     name = db.value("SELECT current_database()")
     db.connection.close()
-    rt.close() if hasattr(rt, "close") else None
     daemon = Daemon(database)
     now = datetime.now().astimezone()
     daemon.run_once(now)
@@ -246,21 +250,20 @@ def test_it_survives_a_restart_of_the_server(
     own_server: Server, how: str, start_daemon: StartDaemon, wait_until: WaitUntil
 ) -> None:
     dsn = own_server.dsn()
-    with connect(dsn) as session:
+    with connect(dsn) as session, Db(dsn) as db:
         rt = Runtime(session, Schemas())
         rt.install()
-        make(rt, Db(dsn), "orders")
-    daemon = start_daemon(dsn)
-    Db(dsn)("INSERT INTO orders VALUES (1)")
-    wait_until(lambda: daemon.lines("refresh_done"), 30)
+        make(rt, db, "orders")
+        daemon = start_daemon(dsn)
+        db("INSERT INTO orders VALUES (1)")
+        wait_until(lambda: daemon.lines("refresh_done"), 30)
     getattr(own_server, how)()
     wait_until(lambda: daemon.lines("tick_failed"), 30)
     own_server.start()
-    again = Db(dsn)
-    again("INSERT INTO orders VALUES (2)")
-    wait_until(lambda: count(again, "orders") == 3, 60)
-    again.connection.close()
-    assert daemon.terminate() == 0
+    with Db(dsn) as db:
+        db("INSERT INTO orders VALUES (2)")
+        wait_until(lambda: count(db, "orders") == 3, 60)
+        assert daemon.terminate() == 0
 
 
 def test_a_failing_table_does_not_stop_the_others(

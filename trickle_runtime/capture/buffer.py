@@ -82,6 +82,9 @@ def show(session: Session, schemas: Schemas, relid: int) -> None:
         sql.qualified(schemas.changes, row["buffer_name"]): row["buffer_name"]
         for row in session.execute(queries["live_buffers"], {"relid": relid})
     }
+    if not buffers:
+        session.execute(sql.render("DROP VIEW IF EXISTS {view}", view=view))
+        return
     columns = {
         buffer: {
             row["name"]: row

@@ -15,6 +15,7 @@ import random
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TypeVar
 
 from trickle_runtime import errors
@@ -28,6 +29,17 @@ from trickle_runtime.db.session import Row, Session
 _Result = TypeVar("_Result")
 _ATTEMPTS = 40
 _LOCK_CLASSES = {"55P03", "40P01", "40001"}
+
+
+@dataclass(frozen=True)
+class _Task:
+    """What is to be captured, by whom, and how often a lock is asked for."""
+
+    session: Session
+    schemas: Schemas
+    relid: int
+    attnums: tuple[int, ...]
+    attempts: int
 
 
 @dataclass(frozen=True)
@@ -60,9 +72,8 @@ def ensure_capture(
         DatabaseError: the lock on the source could not be had in all the attempts; transient.
     """
     session.commit()
-    return _alone(
-        session, schemas, relid, attempts, lambda: _ensure(session, schemas, relid, attnums, None)
-    )
+    task = _Task(session, schemas, relid, tuple(attnums), attempts)
+    return _alone(task, lambda: _ensure(task, None))
 
 
 def repair(
@@ -74,9 +85,8 @@ def repair(
     as in ``ensure_capture``; a column that is gone is left out, since the query will tell.
     """
     session.commit()
-    return _alone(
-        session, schemas, relid, attempts, lambda: _ensure(session, schemas, relid, (), why)
-    )
+    task = _Task(session, schemas, relid, (), attempts)
+    return _alone(task, lambda: _ensure(task, why))
 
 
 def drop_capture(
@@ -84,6 +94,7 @@ def drop_capture(
 ) -> None:
     """Remove triggers, functions, buffers and registration of a source. Commits."""
     session.commit()
+    task = _Task(session, schemas, relid, (), attempts)
 
     def drop() -> None:
         begin(session, schemas, relid)
@@ -91,20 +102,19 @@ def drop_capture(
         session.execute(query, {"relid": relid})
         session.commit()
 
-    _alone(session, schemas, relid, attempts, drop)
+    _alone(task, lambda: _patiently(task, drop))
 
 
-def _alone(
-    session: Session, schemas: Schemas, relid: int, attempts: int, action: Callable[[], _Result]
-) -> _Result:
+def _alone(task: _Task, action: Callable[[], _Result]) -> _Result:
     """Run ``action`` while no other session builds at the same source.
 
     An optimisation that keeps two sessions from undoing each other's work; a lock that is not had
     in time, or was left behind in a pooled connection, is done without.
     """
-    queries = sql.load_queries(QUERIES, schemas)
+    session = task.session
+    queries = sql.load_queries(QUERIES, task.schemas)
     try:
-        session.execute(queries["exclude_others"], {"relid": relid})
+        session.execute(queries["exclude_others"], {"relid": task.relid})
         session.commit()
         alone = True
     except errors.DatabaseError as error:
@@ -113,28 +123,25 @@ def _alone(
             raise
         alone = False
     try:
-        return _patiently(session, attempts, action)
+        return action()
     finally:
         session.rollback()
         if alone:
-            session.execute(queries["admit_others"], {"relid": relid})
+            session.execute(queries["admit_others"], {"relid": task.relid})
             session.commit()
 
 
-def _patiently(session: Session, attempts: int, action: Callable[[], _Result]) -> _Result:
+def _patiently(task: _Task, action: Callable[[], _Result]) -> _Result:
     """Run ``action`` again while locks are in its way; in the breaks writers get through."""
-    for attempt in range(1, attempts + 1):
+    for _ in range(task.attempts - 1):
         try:
             return action()
         except errors.DatabaseError as error:
-            session.rollback()
-            if error.sqlstate not in _LOCK_CLASSES or attempt == attempts:
+            task.session.rollback()
+            if error.sqlstate not in _LOCK_CLASSES:
                 raise
             time.sleep(random.uniform(0.05, 0.3))
-        except errors.TrickleError:
-            session.rollback()
-            raise
-    raise errors.InternalError("no attempt was made")
+    return action()
 
 
 def begin(session: Session, schemas: Schemas, relid: int) -> None:
@@ -143,38 +150,50 @@ def begin(session: Session, schemas: Schemas, relid: int) -> None:
     session.execute(sql.load_queries(QUERIES, schemas)["begin"], {"relid": relid})
 
 
-def _ensure(
-    session: Session, schemas: Schemas, relid: int, attnums: Sequence[int], why: str | None
-) -> CaptureResult:
-    """One attempt; commits, and starts over where someone else was faster."""
+def _ensure(task: _Task, why: str | None) -> CaptureResult:
+    """Plan, prepare, switch; start over where the source, or its capture, changed in between."""
     while True:
-        begin(session, schemas, relid)
-        source = describe(session, schemas, relid)
-        _check_columns(source, attnums)
-        found = _installed(session, schemas, relid)
-        wanted = sorted({*attnums, *found["captured"], *found["used"]})
-        decision = decide(source, wanted)
-        if decision.mode == "poll":
-            return _poll(session, schemas, source, found, decision)
-        why = why or found["issue"]
-        if why is None and _sufficient(found, decision, attnums):
-            session.commit()
-            return _result(source, decision.mode, found["active_version"])
-        capture = Capture(schemas, source, decision.mode, found["newest"] + 1, source.pick(wanted))
-        _prepare(session, capture, why)
-        if _switch(session, capture, why):
-            return _result(source, capture.mode, capture.version)
+        planned, why = _patiently(task, partial(_plan, task, why))
+        if isinstance(planned, CaptureResult):
+            return planned
+        capture = planned
+        try:
+            if _patiently(task, partial(_switch, task.session, capture, why)):
+                return _result(capture.source, capture.mode, capture.version)
+        except errors.DatabaseError:
+            task.session.rollback()
+            if why is None:
+                _abandon(task.session, capture)
+            raise
+
+
+def _plan(task: _Task, why: str | None) -> tuple[CaptureResult | Capture, str | None]:
+    """Find out what is to be done and prepare it; commits.
+
+    Returns the result where nothing is left to do, and why a rebuild is needed, if it is.
+    """
+    session, schemas, relid = task.session, task.schemas, task.relid
+    begin(session, schemas, relid)
+    source = describe(session, schemas, relid)
+    _check_columns(source, task.attnums)
+    found = session.execute(sql.load_queries(QUERIES, schemas)["installed"], {"relid": relid})[0]
+    wanted = sorted({*task.attnums, *found["captured"], *found["used"]})
+    decision = decide(source, wanted)
+    if decision.mode == "poll":
+        return _poll(session, schemas, source, found, decision), None
+    why = why or found["issue"]
+    if why is None and _sufficient(found, decision, task.attnums):
+        session.commit()
+        return _result(source, decision.mode, found["active_version"]), None
+    capture = Capture(schemas, source, decision.mode, found["newest"] + 1, source.pick(wanted))
+    _prepare(session, capture, why)
+    return capture, why
 
 
 def _check_columns(source: Description, attnums: Sequence[int]) -> None:
     missing = set(attnums) - {column.attnum for column in source.columns}
     if missing:
         raise errors.SourceChanged(f"{source.name} has no columns number {sorted(missing)}")
-
-
-def _installed(session: Session, schemas: Schemas, relid: int) -> Row:
-    query = sql.load_queries(QUERIES, schemas)["installed"]
-    return session.execute(query, {"relid": relid})[0]
 
 
 def _sufficient(found: Row, decision: Decision, attnums: Sequence[int]) -> bool:
@@ -213,8 +232,8 @@ def _poll(
 def _prepare(session: Session, capture: Capture, why: str | None) -> None:
     """Create buffer and functions and show the buffer to the readers; commits.
 
-    Before a rebuild the readers are told here as well: the old buffers are out of their sight
-    from now on, while writers use them until the switch.
+    In a rebuild the old buffers are out of the readers' sight from now on, while writers use them
+    until the switch: so the source is an issue until then, whatever it was before.
     """
     queries = sql.load_queries(QUERIES, capture.schemas)
     source = capture.source
@@ -225,6 +244,7 @@ def _prepare(session: Session, capture: Capture, why: str | None) -> None:
     session.execute(queries["register_source"], params | {"mode": capture.mode, "reason": None})
     if why is not None:
         session.execute(queries["discard_buffers"], params)
+        session.execute(queries["distrust"], params)
         session.execute(queries["mark"], params | {"message": why})
     columns = [column.attnum for column in capture.columns]
     session.execute(
@@ -265,3 +285,22 @@ def _switch(session: Session, capture: Capture, why: str | None) -> bool:
         session.execute(queries["mark"], params)
     session.commit()
     return True
+
+
+def _abandon(session: Session, capture: Capture) -> None:
+    """Take back what was prepared and never switched to; commits, or leaves it to cleanup."""
+    queries = sql.load_queries(QUERIES, capture.schemas)
+    relid = capture.source.relid
+    try:
+        begin(session, capture.schemas, relid)
+        params = {"relid": relid, "version": capture.version}
+        if session.execute(queries["may_switch"], params)[0]["may"]:
+            session.execute(queries["forget_buffer"], params)
+            for event in triggers.events(capture):
+                name = capture.function(event)
+                session.execute(sql.render("DROP FUNCTION {name}()", name=name))
+            buffer.show(session, capture.schemas, relid)
+            session.execute(sql.render("DROP TABLE {name}", name=capture.buffer))
+        session.commit()
+    except errors.DatabaseError:
+        session.rollback()

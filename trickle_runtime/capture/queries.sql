@@ -26,7 +26,9 @@ WITH RECURSIVE tree (relid, level) AS (
         has_table_privilege(c.oid, 'TRIGGER') AS may_trigger,
         has_schema_privilege(n.oid, 'USAGE') AS may_name,
         pg_has_role(c.relowner, 'USAGE') AS owned,
-        EXISTS (SELECT FROM pg_subscription_rel r WHERE r.srrelid = c.oid) AS subscribed
+        EXISTS (SELECT FROM pg_subscription_rel r WHERE r.srrelid = c.oid) AS subscribed,
+        EXISTS (SELECT FROM pg_inherits i WHERE i.inhrelid = c.oid
+            AND NOT EXISTS (SELECT FROM tree own WHERE own.relid = i.inhparent)) AS child
     FROM tree JOIN pg_class c ON c.oid = tree.relid JOIN pg_namespace n ON n.oid = c.relnamespace
     GROUP BY c.oid, c.relkind, n.nspname, c.relname, n.oid, c.relowner
 ), unwrapped (attnum, typid, typmod, elements, depth) AS (
@@ -48,7 +50,7 @@ SELECT c.relkind::text AS kind, c.relpersistence::text AS persistence, format('%
     c.relrowsecurity AND row_security_active(c.oid) AS secured,
     EXISTS (SELECT FROM pg_extension e WHERE e.extname = 'citus') AS citus,
     (SELECT jsonb_agg(jsonb_build_object('relid', m.oid::bigint, 'name', m.name, 'kind', m.relkind,
-        'may_trigger', m.may_trigger AND m.may_name, 'owned', m.owned, 'subscribed', m.subscribed)
+        'may_trigger', m.may_trigger AND m.may_name, 'owned', m.owned, 'subscribed', m.subscribed, 'child', m.child)
         ORDER BY m.level, m.oid) FROM members m) AS members,
     (SELECT coalesce(jsonb_agg(jsonb_build_object('attnum', a.attnum, 'name', a.attname, 'type', b.type,
         'collation', CASE WHEN a.attcollation <> 0 THEN (SELECT format('%%I.%%I', cn.nspname, co.collname)
@@ -91,6 +93,9 @@ WHERE source_relid = %(relid)s
 
 -- name: discard_buffers
 UPDATE pgtrickle.pgt_buffers SET discard = true WHERE source_relid = %(relid)s
+
+-- name: distrust
+UPDATE pgtrickle.pgt_sources SET fingerprint = '{}' WHERE source_relid = %(relid)s
 
 -- name: register_buffer
 INSERT INTO pgtrickle.pgt_buffers (source_relid, version, buffer_name, columns)
@@ -162,8 +167,8 @@ FROM pgtrickle.pgt_source_issues(%(relids)s::oid[])
 SELECT s.source_relid::bigint AS source_relid, s.source_name
 FROM pgtrickle.pgt_sources s
 WHERE s.source_relid = ANY (%(relids)s::oid[]) AND s.fingerprint ->> 'kind' LIKE 'p%%'
-    AND ARRAY(SELECT p.relid::text FROM pg_partition_tree(s.source_relid) p
-        WHERE p.parentrelid IS NOT NULL ORDER BY p.relid::text COLLATE "C")
+    AND ARRAY(SELECT p.relid::oid::text FROM pg_partition_tree(s.source_relid) p
+        WHERE p.parentrelid IS NOT NULL ORDER BY p.relid::oid::text COLLATE "C")
     <> ARRAY(SELECT key FROM jsonb_object_keys(
         CASE WHEN s.fingerprint ->> 'partitions' IS NULL THEN '{}' ELSE s.fingerprint -> 'partitions' END) key
         ORDER BY key COLLATE "C")

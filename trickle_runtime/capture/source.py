@@ -40,6 +40,7 @@ class Member:
     may_trigger: bool
     owned: bool
     subscribed: bool
+    child: bool  # of a table outside: a statement there does not fire statement triggers here
 
 
 @dataclass(frozen=True)
@@ -103,10 +104,10 @@ def decide(source: Description, attnums: Sequence[int]) -> Decision:
     reason = _obstacle(source, source.pick(attnums))
     if reason is not None:
         return Decision("poll", reason)
-    replicated = any(member.subscribed for member in source.members)
     # The apply worker fires no statement triggers; a trigger with transition tables on a
     # partitioned table makes inserts fail once a foreign table is attached.
-    by_row = source.kind == "p" or replicated or source.citus
+    elsewhere = any(member.subscribed or member.child for member in source.members)
+    by_row = source.kind == "p" or elsewhere or source.citus
     return Decision("row" if by_row else "statement")
 
 

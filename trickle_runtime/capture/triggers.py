@@ -57,9 +57,13 @@ class Capture:
         return sql.quote_ident(f"{self.schemas.prefix}_{self.source.relid}_{event}")
 
 
+def events(capture: Capture) -> tuple[str, ...]:
+    """Return the events that have a trigger function."""
+    return (*(_ROW_EVENT if capture.mode == "row" else _STATEMENT_EVENTS), *_TRUNCATE_EVENT)
+
+
 def functions(capture: Capture) -> list[str]:
     """Return the statements that create the trigger functions."""
-    events = ("row", "truncate") if capture.mode == "row" else (*_STATEMENT_EVENTS, "truncate")
     template = sql.load_text("capture/templates/function.sql", capture.schemas)
     return [
         sql.render(
@@ -67,7 +71,7 @@ def functions(capture: Capture) -> list[str]:
             function=capture.function(event),
             body=sql.quote_literal(_body(capture, event)),
         )
-        for event in events
+        for event in events(capture)
     ]
 
 
@@ -79,8 +83,8 @@ def triggers(capture: Capture) -> list[str]:
     """
     statements: list[str] = []
     for member in capture.source.members:
-        level, events = _member_events(capture, member.relid)
-        for event, text in (events | _TRUNCATE_EVENT).items():
+        level, own = _member_events(capture, member.relid)
+        for event, text in (own | _TRUNCATE_EVENT).items():
             statements.append(
                 sql.render(
                     _TRIGGER,

@@ -62,15 +62,19 @@ class Target:
         return Schemas(self.prefix or from_profile or Schemas().prefix)
 
     @contextmanager
-    def runtime(self) -> Generator[Runtime]:
+    def runtime(self, *, installed: bool = True) -> Generator[Runtime]:
         """Connect, and close at the end.
 
         Raises:
-            ConnectionFailed: when there is no connection to be had.
+            ConnectionFailed: there is no connection to be had.
+            NotInstalled, VersionMismatch: ``installed`` is wanted, and the catalog does not fit.
         """
         from trickle_runtime import api  # costs 0.3 s, which --help need not pay
+        from trickle_runtime.catalog import migrate
 
         with api.connect(self.dsn, schemas=self.schemas) as runtime:
+            if installed:
+                migrate.check(runtime.session, runtime.schemas)
             yield runtime
 
 

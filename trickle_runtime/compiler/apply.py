@@ -50,7 +50,8 @@ _LOG_PAIRS = """INSERT INTO $log (refresh_no, __w, $names)
  SELECT current_setting($number)::bigint, -1, $before FROM ops o WHERE o.__o
  UNION ALL SELECT current_setting($number)::bigint, 1, $after FROM ops o WHERE o.__n RETURNING 1"""
 _DELTA_TABLE = """DROP TABLE IF EXISTS pg_temp.$name;
-CREATE TEMPORARY TABLE $name ON COMMIT DROP AS $query"""
+CREATE TEMPORARY TABLE $name ON COMMIT DROP AS $query;
+ANALYZE pg_temp.$name"""  # else hundreds of rows are expected, and all partitions are read
 
 
 @dataclass(frozen=True)
@@ -242,7 +243,7 @@ class Apply:
         hashed = hash_expression(self.columns, "s")
         if hashed is not None:
             match = f"{hashed} = {hash_expression(self.columns, 'o')} AND {match}"
-        return self._fill(template, match=match)
+        return self._fill(template, match=match + self._partitions("o", "", "s"))
 
     def _insert(self, rows: str, which: str) -> str:
         return self._fill(_INSERT, rows=rows, which=which, **self._inserted("n"))
@@ -258,18 +259,22 @@ class Apply:
         fixed = {item.name for item in self.key or () if item.exact}
         return comma([f"{ident(n)} = {column(alias, n)}" for n in self.names if n not in fixed])
 
-    def _partitions(self, alias: str, prefix: str) -> str:
-        """Name the partition of the stored row, so that PostgreSQL prunes the others."""
+    def _partitions(self, alias: str, prefix: str, stored: str = "st") -> str:
+        """Name the partition of the stored row, so that PostgreSQL prunes the others.
+
+        It prunes by ``=`` and ``IS NULL``, not by ``IS NOT DISTINCT FROM`` nor by a hash.
+        """
         nullable = {item.name for item in self.columns if not item.not_null}
-        keyed = {item.name for item in self.key or ()}
+        key = self.key or ()
+        matched = {item.name for item in key if all(other.not_null for other in key)}
         parts = ""
         for name in self.target.partition_columns:
-            if name in keyed:
+            if name in matched:
                 continue
-            stored, old = column("st", name), column(alias, prefix + name)
-            equal = f"{stored} = {old}"
+            kept, old = column(stored, name), column(alias, prefix + name)
+            equal = f"{kept} = {old}"
             if name in nullable:
-                equal = f"({equal} OR ({stored} IS NULL AND {old} IS NULL))"
+                equal = f"({equal} OR ({kept} IS NULL AND {old} IS NULL))"
             parts += f" AND {equal}"
         return parts
 

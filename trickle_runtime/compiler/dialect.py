@@ -81,7 +81,22 @@ def parse(sql: str) -> exp.Query:
     tree = Canonical().parse(sql)[0]
     if not isinstance(tree, exp.Query):
         raise TypeError(type(tree).__name__)
+    for column in list(tree.find_all(exp.Column)):
+        _qualify_function(column)
     return tree
+
+
+def _qualify_function(column: exp.Column) -> None:
+    """``schema.f(x) FILTER (…)`` is parsed as a column of ``schema``: make it the function's."""
+    modified = column.this
+    if not isinstance(modified, (exp.Filter, exp.WithinGroup, exp.Window)):
+        return
+    inner: exp.Expr = modified
+    while isinstance(inner.this, exp.Expr) and not isinstance(inner, exp.Anonymous):
+        inner = inner.this
+    schema = column.args["table"]
+    inner.replace(exp.Dot(this=schema.copy(), expression=inner.copy()))
+    column.replace(modified)
 
 
 def render(tree: exp.Expr) -> str:

@@ -170,9 +170,7 @@ class Planner:
         if select.args.get("windows") or any(select.find_all(exp.Window)):
             raise NotIncremental("WINDOW_FUNCTION", "a window function")
         group = select.args.get("group")
-        if group is not None and any(
-            group.args.get(name) for name in ("grouping_sets", "cube", "rollup", "totals")
-        ):
+        if group is not None and group.find(exp.GroupingSets, exp.Cube, exp.Rollup):
             raise NotIncremental("GROUPING_SETS", "GROUPING SETS, ROLLUP or CUBE")
         if select.args.get("laterals"):
             raise NotIncremental("LATERAL", "LATERAL")

@@ -96,9 +96,7 @@ def create(
             raise
 
 
-def register(
-    session: Session, schemas: Schemas, plan: Plan
-) -> tuple[int, Definition]:
+def register(session: Session, schemas: Schemas, plan: Plan) -> tuple[int, Definition]:
     """Phase 0: create the empty table and everything the catalog says of it; commits."""
     store = Store(session, schemas)
     defined = definition.define(session, schemas, plan.query, plan.options, plan.meaning)
@@ -212,9 +210,7 @@ def _complete(
     return info(store.by_id(pgt_id), defined, rows=rows, duration=time.perf_counter() - started)
 
 
-def info(
-    row: StreamTable, defined: Definition, *, rows: int, duration: float
-) -> StreamTableInfo:
+def info(row: StreamTable, defined: Definition, *, rows: int, duration: float) -> StreamTableInfo:
     """Return what creation answers."""
     return StreamTableInfo(
         name=row.relation,
@@ -266,9 +262,7 @@ def _make_room(
     return str(rows[0]["kind"]) if rows else None
 
 
-def _refuse_itself(
-    session: Session, schemas: Schemas, plan: Plan, defined: Definition
-) -> None:
+def _refuse_itself(session: Session, schemas: Schemas, plan: Plan, defined: Definition) -> None:
     if plan.replaces is None:
         return
     old = _relid(session, schemas, plan.name.quoted)
@@ -301,9 +295,7 @@ def _drain(session: Session, schemas: Schemas, settings: Settings, relation: str
             return
 
 
-def _warn_of_fallback(
-    session: Session, schemas: Schemas, plan: Plan, defined: Definition
-) -> None:
+def _warn_of_fallback(session: Session, schemas: Schemas, plan: Plan, defined: Definition) -> None:
     if plan.options.refresh_mode == "auto" and defined.mode == "full":
         reasons = [one.code for one in defined.reasons if one.severity == "WARNING"]
         facts = {"mode": "full", "reasons": reasons}
@@ -317,7 +309,7 @@ def _undo(session: Session, schemas: Schemas, pgt_id: int, error: TrickleError) 
         drop.remove(session, schemas, Store(session, schemas).by_id(pgt_id))
         session.commit()
     except TrickleError as second:
-        error.add_note(f"The table is left initializing: {second}")
+        raise error from second
 
 
 @contextmanager

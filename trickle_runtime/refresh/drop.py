@@ -49,9 +49,7 @@ def drop(session: Session, schemas: Schemas, row: StreamTable, *, cascade: bool)
     return [one.relation for one in every]
 
 
-def remove(
-    session: Session, schemas: Schemas, row: StreamTable, *, cascade: bool = False
-) -> None:
+def remove(session: Session, schemas: Schemas, row: StreamTable, *, cascade: bool = False) -> None:
     """Remove one stream table with all that is kept for it, in the open transaction."""
     store = Store(session, schemas)
     definition.unguard(session, schemas, row.pgt_id)

@@ -11,25 +11,26 @@ test its own rows as invisible and bring them in twice.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from trickle_runtime import dag
+from trickle_runtime.capture import fingerprint
 from trickle_runtime.config import Schemas
 from trickle_runtime.db.session import Session
 from trickle_runtime.db.sql import render
 from trickle_runtime.errors import DatabaseError, TrickleError
-from trickle_runtime.refresh import bookkeeping, fuse, locks, needs, opening, sources
+from trickle_runtime.refresh import bookkeeping, fuse, locks, opening, sources
 from trickle_runtime.refresh.members import (
     Member,
     Observation,
     buffer_name,
-    lockable,
     observe,
     queries,
 )
 from trickle_runtime.refresh.progress import Hook, Progress, Request
 from trickle_runtime.refresh.result import PassResult, RefreshResult
 from trickle_runtime.refresh.settings import ANALYZE_AFTER
+from trickle_runtime.refresh.survey import Surveyed, reach, survey, with_locks
 from trickle_runtime.refresh.transaction import Transaction
 
 ATTEMPTS = 6
@@ -61,9 +62,10 @@ def run_pass(
     request = Request(ids, initiated_by, force_mode, ancestors, wait, before_commit)
     session.commit()
     faults: dict[int, TrickleError] = {}
+    followed: set[int] = set()
     for _ in range(ATTEMPTS):
         try:
-            return _Attempt(session, schemas, request, faults).run()
+            return _Attempt(session, schemas, request, faults, followed).run()
         except opening.RelationsMoved:
             session.rollback()
     raise DatabaseError("the relations of the pass keep changing", sqlstate="40001")
@@ -72,7 +74,7 @@ def run_pass(
 def run_all(session: Session, schemas: Schemas, *, initiated_by: str) -> list[RefreshResult]:
     """Refresh every stream table that has something to do, a pass for each refresh group."""
     session.commit()
-    reads = observe(session, schemas, None).reads()
+    reads = {one.pgt_id: one.reads for one in survey(session, schemas, None).values()}
     session.rollback()
     results: dict[int, RefreshResult] = {}
     for group in dag.refresh_groups(reads):
@@ -90,116 +92,120 @@ class _Attempt:
         schemas: Schemas,
         request: Request,
         faults: dict[int, TrickleError],
+        followed: set[int],
     ) -> None:
         self._session = session
         self._schemas = schemas
         self._request = request
         self._faults = faults  # members whose sources could not be followed
+        self._followed = followed
         self._progress = Progress(request)
 
     def run(self) -> PassResult:
         """Look what there is to do, and do it."""
-        seen = self._observe()
-        stale = self._stale(seen)
-        moved = sources.moved(seen, self._faults)
-        if not stale and not moved and self._request.before_commit is None:
+        found = survey(self._session, self._schemas, self._request.pgt_ids)
+        stale = self._stale(found)
+        hook = self._request.before_commit
+        if not stale and hook is None:
             self._session.rollback()
-            self._progress.up_to_date(seen.members.values())
+            self._progress.up_to_date(found.values())
             return PassResult(self._progress.results)
-        wanted = sorted(stale | moved)
         with locks.held(
-            self._session, self._schemas, wanted, wait=self._request.wait
+            self._session, self._schemas, sorted(stale), wait=self._request.wait
         ) as held:
-            if moved & set(held):
-                followed = sources.follow(
-                    self._session,
-                    self._schemas,
-                    seen,
-                    moved & set(held),
-                    self._request.initiated_by,
-                )
-                self._faults.update(followed)
-                raise opening.RelationsMoved
-            for pgt_id in set(wanted) - set(held):
-                self._progress.skip(seen.members[pgt_id], "another session is refreshing it")
-            return self._run(seen, held)
+            moved = {pgt_id for pgt_id in held if found[pgt_id].moved} - self._faults.keys()
+            if moved:
+                self._follow(moved)
+            for pgt_id in stale - set(held):
+                self._progress.skip(found[pgt_id], "another session is refreshing it")
+            return self._run(found, held)
 
-    def _run(self, surveyed: Observation, held: list[int]) -> PassResult:
-        self._analyze_buffers(surveyed, held)
+    def _stale(self, found: Mapping[int, Surveyed]) -> set[int]:
+        """Return the members that have something to do, or will have when those below have."""
+        request = self._request
+        included = {
+            one.pgt_id
+            for one in found.values()
+            if request.includes(one.pgt_id) and request.standing(one) is None
+        }
+        itself = {
+            pgt_id
+            for pgt_id in included
+            if found[pgt_id].stale or pgt_id in self._faults or request.mode_for(pgt_id) == "full"
+        }
+        return reach(found, itself) & included
+
+    def _follow(self, moved: set[int]) -> None:
+        """Follow what changed otherwise than by rows, then begin again."""
+        seen = observe(self._session, self._schemas, sorted(moved))
+        wanted = sources.moved(seen, self._faults, self._followed) & moved
+        if not wanted:  # nothing can be followed: the pass will say what is wrong
+            return
+        by = self._request.initiated_by
+        self._followed |= wanted
+        self._faults.update(sources.follow(self._session, self._schemas, seen, wanted, by))
+        raise opening.RelationsMoved
+
+    def _run(self, found: Mapping[int, Surveyed], held: list[int]) -> PassResult:
+        self._analyze_buffers(found, held)
+        found = with_locks(self._session, self._schemas, found, self._touched(found, held))
         try:
-            seen, transaction = self._open(surveyed, held)
+            seen, transaction = self._open(found, held)
             transaction.run(set(held))
             if self._request.before_commit is not None:
                 self._request.before_commit(seen)
+            self._check_partitions(seen, held)
             self._session.commit()
         except DatabaseError as error:
             self._session.rollback()
-            self._lose(surveyed, held, error)
+            self._lose(held, error)
             return PassResult(self._progress.results)
         self._settle(seen, transaction)
         self._progress.up_to_date(seen.members.values())
         return PassResult(self._progress.results, seen.snapshot, seen.at)
 
-    def _open(self, surveyed: Observation, held: list[int]) -> tuple[Observation, Transaction]:
-        """Lock, then take the snapshot and read everything again that the survey said."""
-        written, read = self._relations(surveyed, held)
-        locked = opening.begin(
-            self._session, self._schemas, surveyed.settings, write=written, read=read
-        )
-        seen = self._observe(past=True)
+    def _open(
+        self, found: Mapping[int, Surveyed], held: list[int]
+    ) -> tuple[Observation, Transaction]:
+        """Lock, then take the snapshot and read what is true at it."""
+        write: dict[str, int] = {}
+        read: dict[str, int] = {}
+        for pgt_id in self._touched(found, held):
+            write |= found[pgt_id].writes
+            read |= found[pgt_id].locks
+        # No settings yet: the locks come before the first query, and 0.4 s is the default.
+        locked = opening.begin(self._session, self._schemas, None, write=write, read=read)
+        seen = observe(self._session, self._schemas, self._request.pgt_ids_sorted, past=True)
         if not set(held) <= seen.members.keys():
             raise opening.RelationsMoved
-        written, read = self._relations(seen, held)
-        opening.check(self._session, self._schemas, locked, [*written, *read])
-        if sources.moved(seen, self._faults) & set(held):
+        for pgt_id in self._touched(found, held):
+            opening.check(locked, seen.members[pgt_id].lockable.items())
+        if sources.moved(seen, self._faults, self._followed) & set(held):
             raise opening.RelationsMoved
         self._progress.fail_faulty(seen, held, self._faults)
         return seen, Transaction(self._session, self._schemas, seen, self._progress)
 
-    def _observe(self, *, past: bool = False) -> Observation:
-        ids = self._request.pgt_ids
-        return observe(
-            self._session,
-            self._schemas,
-            None if ids is None else sorted(ids),
-            ancestors=True,
-            past=past,
-        )
+    def _touched(self, found: Mapping[int, Surveyed], held: list[int]) -> set[int]:
+        """Return the members whose relations the transaction reads."""
+        hooked = self._request.pgt_ids if self._request.before_commit is not None else None
+        return {*held, *(hooked or ())} & found.keys()
 
-    def _stale(self, seen: Observation) -> set[int]:
-        """Return the members that have something to do, or will have when those below have."""
-        stale: set[int] = set()
-        for pgt_id in dag.topological_order(seen.reads()):
-            member = seen.members[pgt_id]
-            if not self._request.includes(pgt_id) or self._request.standing(member) is not None:
-                continue
-            mode = self._request.mode_for(pgt_id)
-            if (
-                needs.assess(member, force_mode=mode) is not None
-                or sources.fatal(seen, member) is not None
-                or pgt_id in self._faults
-                or stale & set(member.reads)
-            ):
-                stale.add(pgt_id)
-        return stale
+    def _check_partitions(self, seen: Observation, held: list[int]) -> None:
+        """ATTACH and DETACH go through under our locks, and the snapshot sees their rows."""
+        relids = {
+            source.relid
+            for pgt_id in held
+            for source in seen.members[pgt_id].sources
+            if source.kind == "partitioned"
+        }
+        if relids and fingerprint.check_partitions(self._session, self._schemas, sorted(relids)):
+            raise opening.RelationsMoved
 
-    def _relations(
-        self, seen: Observation, held: list[int]
-    ) -> tuple[list[str], list[str]]:
-        """Return what the pass writes and what it reads."""
-        written: list[str] = []
-        read: list[str] = []
-        named = self._request.pgt_ids or ()
-        hooked = named if self._request.before_commit is not None else ()
-        for pgt_id in {*held, *hooked} & seen.members.keys():
-            member = seen.members[pgt_id]
-            if member.relation is not None:
-                written.append(member.relation)
-            read += lockable(member, self._schemas)
-        return written, read
-
-    def _analyze_buffers(self, seen: Observation, held: list[int]) -> None:
+    def _analyze_buffers(self, found: Mapping[int, Surveyed], held: list[int]) -> None:
         """Let the planner know buffers with many changes; not worth waiting for a lock."""
+        if max((found[pgt_id].pending for pgt_id in held), default=0) < ANALYZE_AFTER:
+            return
+        seen = observe(self._session, self._schemas, held)
         large = {
             name
             for pgt_id in held
@@ -207,12 +213,12 @@ class _Attempt:
             for _, name in source.buffers
             if _changes(seen.members[pgt_id], source.relid) >= ANALYZE_AFTER
         }
-        text = queries(self._schemas)
+        self._session.commit()
+        text = queries(self._schemas)["analyze_buffer"]
         for name in sorted(large):
-            buffer = buffer_name(self._schemas, name)
-            statement = render(text["analyze_buffer"], relation=buffer)
             try:
-                self._session.execute(statement)
+                buffer = buffer_name(self._schemas, name)
+                self._session.execute(render(text, relation=buffer))
                 self._session.commit()
             except DatabaseError as error:
                 self._session.rollback()
@@ -241,13 +247,15 @@ class _Attempt:
             logger.warning("status not recorded: %s", error, extra={"action": "settle_failed"})
             self._session.rollback()
 
-    def _lose(self, seen: Observation, held: list[int], error: DatabaseError) -> None:
+    def _lose(self, held: list[int], error: DatabaseError) -> None:
         """The whole pass was rolled back: nothing of it is left but the errors."""
         progress = self._progress
         progress.take_back(list(progress.done))
-        for pgt_id in held:
-            progress.fail(seen.members[pgt_id], error)
+        progress.failures.clear()
         try:
+            seen = observe(self._session, self._schemas, held)
+            for pgt_id in held:
+                progress.fail(seen.members[pgt_id], error)
             self._record_failures(seen)
             self._session.commit()
         except DatabaseError as second:

@@ -15,7 +15,7 @@ from trickle_runtime.config import Schemas
 from trickle_runtime.db.session import Session
 from trickle_runtime.errors import CompileError, InvalidConfig
 from trickle_runtime.refresh import compiled, meaning
-from trickle_runtime.refresh.members import observe
+from trickle_runtime.refresh.members import observe, queries
 from trickle_runtime.refresh.result import Check, RewritePass
 
 
@@ -43,15 +43,20 @@ def explain_delta(
     analysis = compiled.analysis_of(session, schemas, member)
     if analysis.mode == "full":
         return analysis.full_steps()
-    names = {source.recorded: source.relid for source in member.sources}
-    unknown = [name for name in changed or () if name not in names]
+    read = {source.relid: source.recorded for source in member.sources}
+    found = {name: _relid(session, schemas, name) for name in changed or ()}
+    unknown = [name for name, relid in found.items() if relid not in read]
     if unknown:
         raise InvalidConfig(
             f"{row.relation} does not read {', '.join(unknown)}",
-            hint=f"It reads: {', '.join(names)}.",
+            hint=f"It reads: {', '.join(read.values())}.",
         )
-    relids = frozenset(names[name] for name in changed or names)
-    return analysis.delta_steps(relids)
+    return analysis.delta_steps(frozenset(found.values() if found else read))
+
+
+def _relid(session: Session, schemas: Schemas, name: str) -> int:
+    rows = session.execute(queries(schemas)["relation_of"], {"name": name})
+    return int(rows[0]["relid"]) if rows else 0
 
 
 def _checks(analysis: Analysis) -> Iterator[Check]:

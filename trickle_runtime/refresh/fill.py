@@ -18,10 +18,11 @@ from trickle_runtime.db.sql import quote_ident, render
 from trickle_runtime.errors import DatabaseError, InvalidConfig
 from trickle_runtime.refresh import definition, meaning, opening, result
 from trickle_runtime.refresh.definition import Definition
-from trickle_runtime.refresh.members import Member, Observation, lockable, observe, queries
+from trickle_runtime.refresh.members import Observation, observe, queries
 from trickle_runtime.refresh.names import RelationName
 from trickle_runtime.refresh.settings import Settings
-from trickle_runtime.storage import partitioning, table
+from trickle_runtime.storage import partitioning, rebuild, table
+from trickle_runtime.storage.names import schema_and_name
 
 ATTEMPTS = 20
 UNIQUE_VIOLATION = "23505"
@@ -55,24 +56,21 @@ def fill(session: Session, schemas: Schemas, job: Job) -> int:
     """
     for attempt in range(ATTEMPTS):
         try:
-            seen = _open(session, schemas, job)
-            break
+            return _fill(session, schemas, job, _open(session, schemas, job))
         except (opening.RelationsMoved, DatabaseError) as error:
             session.rollback()
             transient = not isinstance(error, DatabaseError) or error.transient
             if not transient or attempt == ATTEMPTS - 1:
                 raise
-    return _fill(session, schemas, job, seen)
+    raise AssertionError
 
 
 def _open(session: Session, schemas: Schemas, job: Job) -> Observation:
     member = _seen(session, schemas, job).members[job.pgt_id]
-    needed = _needed(member, schemas)
-    locked = opening.begin(
-        session, schemas, job.settings, write=[job.relation], read=needed, unlimited=True
-    )
+    write = {job.relation: member.relid}
+    locked = opening.begin(session, schemas, None, write=write, read=member.lockable)
     seen = _seen(session, schemas, job)
-    opening.check(session, schemas, locked, _needed(seen.members[job.pgt_id], schemas))
+    opening.check(locked, seen.members[job.pgt_id].lockable.items())
     return seen
 
 
@@ -107,14 +105,10 @@ def insert_rows(session: Session, schemas: Schemas, job: Job) -> int:
     """Fill the table by its query; returns the number of rows."""
     query = job.defined.analysis.fill_sql()
     spec = partitioning.parse(job.options.partition_by, job.defined.columns)
-    partitioning.ensure_partitions(
-        session, job.relation, spec, partitioning.fill_source(query)
-    )
+    partitioning.ensure_partitions(session, job.relation, spec, partitioning.fill_source(query))
     text = queries(schemas)
     columns = ", ".join(quote_ident(column.name) for column in job.defined.columns)
-    session.execute(
-        render(text["fill"], relation=job.relation, columns=columns, query=query)
-    )
+    session.execute(render(text["fill"], relation=job.relation, columns=columns, query=query))
     counted = session.execute(render(text["count_rows"], relation=job.relation))
     return int(counted[0]["rows"])
 
@@ -143,12 +137,11 @@ def _take_name(session: Session, schemas: Schemas, job: Job) -> None:
     text = queries(schemas)
     kind = KINDS[job.replaces or "r"]
     statements = [
-        render(
-            text["drop_relation"], kind=kind, relation=job.name.quoted, behaviour="CASCADE"
-        ),
+        render(text["drop_relation"], kind=kind, relation=job.name.quoted, behaviour="CASCADE"),
         render(text["rename_relation"], relation=job.relation, name=quote_ident(job.name.name)),
     ]
     session.execute(";\n".join(statements))
+    rebuild.adopt(session, job.name.quoted, schema_and_name(job.relation)[1])
 
 
 def analyze(session: Session, schemas: Schemas, job: Job) -> None:
@@ -189,8 +182,3 @@ def _seen(session: Session, schemas: Schemas, job: Job) -> Observation:
     if job.pgt_id not in seen.members:
         raise opening.RelationsMoved
     return seen
-
-
-def _needed(member: Member, schemas: Schemas) -> list[str]:
-    states = set(member.states)  # not created yet
-    return [name for name in lockable(member, schemas) if name not in states]

@@ -124,24 +124,29 @@ def record(
     *,
     held: bool = False,
 ) -> None:
-    """Note the fuses that blow, and tell; call it outside the savepoints of members.
+    """Note the fuses that blow, and tell; call it after the pass, in a transaction of its own.
+
+    Users write these rows too (pause, alter), which REPEATABLE READ would make an error. If it is
+    lost in a crash, the next pass judges the same changes.
 
     Args:
         held: the changes are still with stream tables below, since the pass takes back what it
             did to the tables of an atomic diamond when one of them blows.
     """
+    sql = load_queries("refresh/fuse.sql", schemas)
     for pgt_id, decision in decisions.items():
         if decision.verdict == BLOWS:
-            _blow(session, schemas, pgt_id, decision, held)
-
-
-def check(
-    session: Session, schemas: Schemas, pending: Mapping[int, Mapping[int, Pending]]
-) -> dict[int, FuseDecision]:
-    """Judge the fuses of stream tables before a pass, and record those that blow."""
-    decisions = judge(session, schemas, pending)
-    record(session, schemas, decisions)
-    return decisions
+            values = {
+                "pgt_id": pgt_id,
+                "pending": decision.pending,
+                "threshold": decision.threshold,
+                "ceiling": decision.ceiling,
+                "mean": decision.mean,
+                "stddev": decision.stddev,
+                "reason": decision.reason,
+                "held": held,
+            }
+            session.execute(sql["blow"], values)
 
 
 def _input(row: Row, pending: Mapping[int, Pending]) -> FuseInput:
@@ -159,35 +164,6 @@ def _input(row: Row, pending: Mapping[int, Pending]) -> FuseInput:
         stddev=row["stddev"],
         blow_reason=row["blow_reason"],
     )
-
-
-def _blow(
-    session: Session, schemas: Schemas, pgt_id: int, decision: FuseDecision, held: bool
-) -> None:
-    """Record one blown fuse.
-
-    Somebody may just have changed the row (pause, alter): under REPEATABLE READ that is an error.
-    The table is left alone by this pass all the same, and the fuse is judged anew by the next.
-    """
-    sql = load_queries("refresh/fuse.sql", schemas)
-    values = {
-        "pgt_id": pgt_id,
-        "pending": decision.pending,
-        "threshold": decision.threshold,
-        "ceiling": decision.ceiling,
-        "mean": decision.mean,
-        "stddev": decision.stddev,
-        "reason": decision.reason,
-        "held": held,
-    }
-    session.execute("SAVEPOINT pgt_fuse")
-    try:
-        session.execute(sql["blow"], values)
-    except DatabaseError as error:
-        if not error.transient:
-            raise
-        session.execute("ROLLBACK TO SAVEPOINT pgt_fuse")
-    session.execute("RELEASE SAVEPOINT pgt_fuse")
 
 
 def skipped(session: Session, schemas: Schemas, pgt_id: int) -> None:

@@ -5,11 +5,12 @@ SELECT s.pgt_id, s.fuse_mode, s.fuse_state, s.fuse_exempt, s.blow_reason,
        coalesce(s.fuse_ceiling, (SELECT nullif(p.value::bigint, 0) FROM pgtrickle.pgt_settings p
                                  WHERE p.name = 'fuse_default_ceiling')) AS ceiling,
        b.samples, b.mean, b.stddev, b.threshold,
-       greatest(c.reltuples, 0)::bigint AS stored_rows,
+       (SELECT sum(greatest(c.reltuples, 0)) FROM pg_catalog.pg_class c
+        WHERE c.oid = s.pgt_relid AND c.relkind <> 'p'
+           OR c.oid IN (SELECT relid FROM pg_partition_tree(s.pgt_relid) WHERE isleaf))::bigint AS stored_rows,
        coalesce(f.skip_next, false) AS skip_next
 FROM pgtrickle.pgt_stream_tables s
 LEFT JOIN LATERAL pgtrickle.fuse_baseline(s.pgt_id) AS b ON s.fuse_mode = 'auto'
-LEFT JOIN pg_catalog.pg_class c ON c.oid = s.pgt_relid
 LEFT JOIN pgtrickle.pgt_fuses f ON f.pgt_id = s.pgt_id
 WHERE s.pgt_id = ANY (%(pgt_ids)s::bigint[])
 

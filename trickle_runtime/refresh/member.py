@@ -66,25 +66,19 @@ class Runner:
         started = time.perf_counter()
         try:
             return self._attempt(work, started)
-        except Diverged as error:
-            if work.mode == "full":
+        except (Diverged, DatabaseError) as error:
+            again = _second_attempt(work, error, (time.perf_counter() - started) * 1000)
+            if again is None:
                 raise
-            again = replace(work, mode="full", action=result.REINITIALIZE, reason=error.message)
-        except DatabaseError as error:
-            spent_ms = (time.perf_counter() - started) * 1000
-            budget = work.budget_ms
-            if budget is None or error.sqlstate != CANCELED or spent_ms < budget:
-                raise
-            reason = f"{policy.OVER_BUDGET} of {budget:.0f} ms for a differential refresh"
-            again = replace(work, mode="full", action=result.FULL, reason=reason)
         self._session.execute("ROLLBACK TO SAVEPOINT pgt_member")
-        return self._attempt(replace(again, budget_ms=None), started)
+        return self._attempt(again, started)
 
     def _attempt(self, work: Work, started: float) -> result.RefreshResult:
         self._advance(work)
         if work.member.append_only and work.mode == "differential":
             self._check_append_only(work)
         counts = (0, 0, 0) if work.mode == "skip" else self._run_steps(work)
+        self._watch_default_partition(work.member, counts)
         duration = time.perf_counter() - started
         self._finish(work, counts, duration * 1000)
         return result.RefreshResult(
@@ -144,7 +138,8 @@ class Runner:
         for batch in _batches(steps, singly=deadline is not None):
             rows = self._execute(";\n".join(step.sql for step in batch), deadline)
             if batch[-1].kind == "apply":
-                counts = tuple(map(sum, zip(counts, _counts(work, rows), strict=True)))
+                more = _counts(work, rows)
+                counts = (counts[0] + more[0], counts[1] + more[1], counts[2] + more[2])
             elif batch[-1].kind == "delta" and spec is not None:
                 partitioning.ensure_partitions(self._session, work.member.name, spec, DELTA)
         return counts
@@ -161,6 +156,13 @@ class Runner:
             return None
         spec = partitioning.parse(member.partition_by, member.columns)
         return spec if spec is not None and spec.self_creating else None
+
+    def _watch_default_partition(self, member: Member, counts: tuple[int, int, int]) -> None:
+        if member.partition_by is not None and any(counts):
+            spec = partitioning.parse(member.partition_by, member.columns)
+            partitioning.default_growth(
+                self._session, self._schemas, member.pgt_id, member.name, spec
+            )
 
     def _check_append_only(self, work: Work) -> None:
         member = work.member
@@ -197,6 +199,24 @@ class Runner:
                 "duration_ms": milliseconds,
             },
         )
+
+
+def _second_attempt(work: Work, error: Diverged | DatabaseError, spent_ms: float) -> Work | None:
+    """Return the full refresh that follows a differential one that failed, if one does.
+
+    A delta can fail where the query does not: it computes rows that came and went again.
+    """
+    if work.mode != "differential":
+        return None
+    full = replace(work, mode="full", action=result.REINITIALIZE, budget_ms=None)
+    if isinstance(error, Diverged):
+        return replace(full, reason=error.message)
+    if error.sqlstate == CANCELED and work.budget_ms is not None and spent_ms >= work.budget_ms:
+        reason = f"{policy.OVER_BUDGET} of {work.budget_ms:.0f} ms for a differential refresh"
+        return replace(full, action=result.FULL, reason=reason)
+    if error.transient:
+        return None
+    return replace(full, reason=f"the delta failed: {error.message}")
 
 
 def _batches(steps: Sequence[Step], *, singly: bool) -> list[list[Step]]:

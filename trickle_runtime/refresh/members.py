@@ -10,12 +10,11 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from trickle_runtime.capture.buffer import view_name
 from trickle_runtime.capture.fingerprint import SourceIssue
 from trickle_runtime.capture.pending import Pending
 from trickle_runtime.compiler.result import OutputColumn
 from trickle_runtime.config import Schemas
-from trickle_runtime.db.session import Row, Session
+from trickle_runtime.db.session import Session
 from trickle_runtime.db.sql import load_queries, quote_ident
 from trickle_runtime.refresh.policy import Past
 from trickle_runtime.refresh.settings import Settings, parse
@@ -52,7 +51,7 @@ class Member:
     relation: str | None  # qualified, quoted; None: somebody dropped it
     canonical_query: str
     definition_version: int
-    created_at: datetime
+    created_at: str
     plan: Mapping[str, Any]
     session_settings: Mapping[str, str]
     refresh_mode: str
@@ -68,8 +67,6 @@ class Member:
     fuse_state: str
     skip_next: bool  # changes that the fuse held back are to be skipped
     blow_reason: str | None
-    consecutive_errors: int
-    last_error: str | None
     frontier: str | None
     upstream: Mapping[int, int]
     refresh_no: int
@@ -77,6 +74,7 @@ class Member:
     frontier_valid: bool
     sequential: bool  # unique indexes of a user's
     logged: bool  # stream tables above read its change log
+    lockable: Mapping[str, int]  # what a refresh reads besides it, with oids
     sources: tuple[Source, ...]
     past: tuple[Past, ...]
     full_ms: float | None
@@ -141,54 +139,26 @@ class Observation:
 
 
 def observe(
-    session: Session,
-    schemas: Schemas,
-    pgt_ids: Sequence[int] | None,
-    *,
-    ancestors: bool = False,
-    past: bool = False,
+    session: Session, schemas: Schemas, pgt_ids: Sequence[int] | None, *, past: bool = False
 ) -> Observation:
     """Return what is true of the given stream tables (None: all), and of those below."""
-    rows = session.execute(
-        queries(schemas)["observe"],
-        {
-            "pgt_ids": None if pgt_ids is None else list(pgt_ids),
-            "ancestors": ancestors,
-            "past": past,
-        },
-    )
-    first = rows[0]
+    ids = None if pgt_ids is None else list(pgt_ids)
+    row = session.execute(queries(schemas)["observe"], {"pgt_ids": ids, "past": past})[0]
     return Observation(
-        snapshot=first["snapshot"],
-        at=first["at"],
-        own_xid=first["own_xid"],
-        system_identifier=first["system_identifier"],
-        database=first["database"],
-        settings=parse(first["settings"] or {}),
-        issues=tuple(SourceIssue(*one) for one in first["issues"] or ()),
-        members={row["pgt_id"]: _member(row) for row in rows if row["pgt_id"] is not None},
+        snapshot=row["snapshot"],
+        at=row["at"],
+        own_xid=row["own_xid"],
+        system_identifier=row["system_identifier"],
+        database=row["database"],
+        settings=parse(row["settings"] or {}),
+        issues=tuple(SourceIssue(*one) for one in row["issues"] or ()),
+        members={one["pgt_id"]: _member(one) for one in row["members"] or ()},
     )
 
 
 def queries(schemas: Schemas) -> dict[str, str]:
     """Return the statements of the engine."""
     return load_queries("refresh/queries.sql", schemas)
-
-
-def lockable(member: Member, schemas: Schemas) -> list[str]:
-    """Return the names of the relations that a refresh of ``member`` reads, save itself."""
-    names = list(member.states)
-    for source in member.sources:
-        if source.name is not None and source.kind not in READ_BY_QUERY:
-            names.append(source.name)
-        names += [buffer_name(schemas, name) for _, name in source.buffers]
-        if source.buffers:
-            names.append(view_name(schemas, source.relid))
-        if source.pgt_id is not None:
-            names.append(log_name(schemas, source.pgt_id))
-    if member.logged:
-        names.append(log_name(schemas, member.pgt_id))
-    return names
 
 
 def buffer_name(schemas: Schemas, name: str) -> str:
@@ -201,36 +171,21 @@ def log_name(schemas: Schemas, pgt_id: int) -> str:
     return buffer_name(schemas, f"log_{pgt_id}")
 
 
-def _member(row: Row) -> Member:
-    values = {name: row[name] for name in _PLAIN}
-    return Member(
-        **values,
-        upstream={int(key): int(value) for key, value in row["upstream"].items()},
-        sources=tuple(_source(one) for one in row["sources"]),
-        past=tuple(Past(*one) for one in row["past"] or ()),
-        drift=tuple(row["drift"]),
-        pending={int(relid): Pending(**one) for relid, one in row["pending"].items()},
-    )
-
-
-_PLAIN = (
-    "pgt_id", "relid", "relation", "canonical_query", "definition_version", "created_at", "plan",
-    "session_settings", "refresh_mode", "effective_mode", "partition_by", "diamond_consistency",
-    "append_only", "status", "is_populated", "reinit_reason", "diverged", "fuse_mode",
-    "fuse_state", "skip_next", "blow_reason", "consecutive_errors", "last_error", "frontier",
-    "refresh_no", "version", "frontier_valid", "sequential", "logged", "full_ms",
-)  # fmt: skip
+def _member(value: Mapping[str, Any]) -> Member:
+    made: dict[str, Any] = {
+        "upstream": {int(key): int(number) for key, number in value["upstream"].items()},
+        "sources": tuple(_source(one) for one in value["sources"]),
+        "past": tuple(Past(*one) for one in value["past"] or ()),
+        "drift": tuple(value["drift"]),
+        "pending": {int(relid): Pending(*one) for relid, one in value["pending"].items()},
+    }
+    return Member(**{**value, **made})
 
 
 def _source(value: Mapping[str, Any]) -> Source:
-    return Source(
-        relid=value["relid"],
-        recorded=value["recorded"],
-        name=value["name"],
-        kind=value["kind"],
-        pgt_id=value["pgt_id"],
-        columns=tuple(value["columns"] or ()),
-        refresh_no=value["refresh_no"] or 0,
-        mode=value["mode"],
-        buffers=tuple((version, name) for version, name in value["buffers"] or ()),
-    )
+    made: dict[str, Any] = {
+        "columns": tuple(value["columns"] or ()),
+        "refresh_no": value["refresh_no"] or 0,
+        "buffers": tuple((version, name) for version, name in value["buffers"] or ()),
+    }
+    return Source(**{**value, **made})

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from trickle_runtime.refresh import policy, result
 from trickle_runtime.refresh.member import Work
 from trickle_runtime.refresh.members import Member
+from trickle_runtime.refresh.survey import Surveyed
 
 
 @dataclass(frozen=True)
@@ -44,9 +45,7 @@ def assess(
     if not changed:
         return None
     if force_mode == "differential" or member.refresh_mode == "differential":
-        return Work(
-            member, "differential", result.DIFFERENTIAL, None, changed, upstream, rows_in
-        )
+        return Work(member, "differential", result.DIFFERENTIAL, None, changed, upstream, rows_in)
     return _chosen(member, changed, upstream, rows_in)
 
 
@@ -85,7 +84,7 @@ def _must_be_full(member: Member) -> tuple[str, str] | None:
     return None
 
 
-def standing(member: Member, *, by_hand: bool) -> str | None:
+def standing(member: Member | Surveyed, *, by_hand: bool) -> str | None:
     """Return why the member is not to be refreshed at all, if so."""
     if member.relation is None:
         return "dropped"

@@ -7,13 +7,15 @@ trace (LOCK takes no snapshot itself).
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from trickle_runtime.config import Schemas
 from trickle_runtime.db.session import Session
 from trickle_runtime.db.sql import quote_literal, render
 from trickle_runtime.refresh.members import queries
 from trickle_runtime.refresh.settings import Settings
+
+Relations = Mapping[str, int]  # qualified, quoted names with oids
 
 
 class RelationsMoved(Exception):
@@ -23,56 +25,43 @@ class RelationsMoved(Exception):
 def begin(
     session: Session,
     schemas: Schemas,
-    settings: Settings,
+    settings: Settings | None,
     *,
-    write: Iterable[str],
-    read: Iterable[str],
-    unlimited: bool = False,
-) -> dict[str, int]:
+    write: Relations,
+    read: Relations,
+) -> Relations:
     """Open a REPEATABLE READ transaction that holds locks and has no snapshot yet.
 
-    Ends the transaction before. Returns the locked relations with the oids that their names had
-    before. The relations of ``write`` get a lock that conflicts with SHARE, by which the creation
-    of a stream table above waits for passes that don't write a change log yet.
+    Ends the transaction before; returns what is locked. The relations of ``write`` get a lock that
+    conflicts with SHARE, by which the creation of a stream table above waits for passes that don't
+    write a change log yet. Without ``settings`` statements may take as long as they like.
     """
-    written = set(write)
-    oids = _oids(session, schemas, written | set(read))
     session.commit()
     text = queries(schemas)
-    statements = [
-        render(
-            text["begin_pass"],
-            lock=quote_literal(settings.lock_timeout),
-            limit="0" if unlimited else quote_literal(settings.statement_timeout),
-        )
-    ]
-    to_write = [name for name in oids if name in written]
-    to_read = [name for name in oids if name not in written]
-    if to_write:
-        statements.append(render(text["lock_to_write"], relations=", ".join(to_write)))
-    if to_read:
-        statements.append(render(text["lock_to_read"], relations=", ".join(to_read)))
+    limits = settings or Settings()
+    limit = quote_literal(limits.statement_timeout) if settings else "0"
+    statements = [render(text["begin_pass"], lock=quote_literal(limits.lock_timeout), limit=limit)]
+    if write:
+        names = ", ".join(in_order(write))
+        statements.append(render(text["lock_to_write"], relations=names))
+    rest = {name: relid for name, relid in read.items() if name not in write}
+    if rest:
+        names = ", ".join(in_order(rest))
+        statements.append(render(text["lock_to_read"], relations=names))
     session.execute(";\n".join(statements))
-    return oids
+    return {**read, **write}
 
 
-def check(
-    session: Session, schemas: Schemas, locked: dict[str, int], needed: Iterable[str]
-) -> None:
-    """See that the locks hold what the names mean, and all that is ``needed``.
+def check(locked: Relations, needed: Iterable[tuple[str, int]]) -> None:
+    """See that what is needed is locked, and still is what its name meant.
 
     Raises:
         RelationsMoved: when not.
     """
-    if not set(needed) <= locked.keys():
-        raise RelationsMoved
-    parameters = {"names": list(locked), "relids": list(locked.values())}
-    if session.execute(queries(schemas)["locked_as"], parameters):
+    if any(locked.get(name) != relid for name, relid in needed):
         raise RelationsMoved
 
 
-def _oids(session: Session, schemas: Schemas, names: set[str]) -> dict[str, int]:
-    """Return the names that exist, in the order of their oids."""
-    rows = session.execute(queries(schemas)["relation_oids"], {"names": sorted(names)})
-    found = {row["name"]: row["relid"] for row in rows if row["relid"] is not None}
-    return dict(sorted(found.items(), key=lambda one: one[1]))
+def in_order(relations: Relations) -> list[str]:
+    """Return names in the order in which everybody locks them."""
+    return sorted(relations, key=lambda name: relations[name])

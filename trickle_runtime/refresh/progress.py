@@ -15,6 +15,7 @@ from trickle_runtime.refresh.fuse import FuseDecision
 from trickle_runtime.refresh.member import Work
 from trickle_runtime.refresh.members import Member, Observation
 from trickle_runtime.refresh.result import RefreshResult
+from trickle_runtime.refresh.survey import Surveyed
 
 Hook = Callable[[Observation], None]
 
@@ -47,7 +48,12 @@ class Request:
         """Return the mode that was asked for, if one was."""
         return self.force_mode if self.names(pgt_id) else None
 
-    def standing(self, member: Member) -> str | None:
+    @property
+    def pgt_ids_sorted(self) -> list[int] | None:
+        """The tables that were asked for, as a parameter."""
+        return None if self.pgt_ids is None else sorted(self.pgt_ids)
+
+    def standing(self, member: Member | Surveyed) -> str | None:
         """Return why a member is not to be refreshed at all, if so."""
         by_hand = self.by_hand and self.names(member.pgt_id)
         return needs.standing(member, by_hand=by_hand)
@@ -83,7 +89,7 @@ class Progress:
         number = member.refresh_no + (1 if outcome.changed else 0)
         self.below[member.pgt_id] = needs.Below(number, outcome.changed)
 
-    def skip(self, member: Member, reason: str, *, blocks: bool = True) -> None:
+    def skip(self, member: Member | Surveyed, reason: str, *, blocks: bool = True) -> None:
         """Note a member that is left as it is."""
         self.results[member.pgt_id] = RefreshResult(
             member.name, result.SKIP, reason=reason, status=result.SKIPPED
@@ -125,7 +131,7 @@ class Progress:
             if pgt_id in self.done:
                 self.skip(self.done.pop(pgt_id)[0].member, "its diamond could not be refreshed")
 
-    def up_to_date(self, members: Iterable[Member]) -> None:
+    def up_to_date(self, members: Iterable[Member | Surveyed]) -> None:
         """Give every member that has no result yet the one that nothing was to do."""
         for member in members:
             if member.pgt_id in self.results or not self.request.names(member.pgt_id):
@@ -136,7 +142,9 @@ class Progress:
             else:
                 self.skip_standing(member, standing)
 
-    def skip_standing(self, member: Member, reason: str, *, blown: bool = False) -> None:
+    def skip_standing(
+        self, member: Member | Surveyed, reason: str, *, blown: bool = False
+    ) -> None:
         """Skip a member for its own state; whoever asked for just this one gets an error."""
         blown = blown or member.fuse_state == "blown"
         self.skip(member, reason, blocks=blown)
@@ -146,7 +154,7 @@ class Progress:
             self.results[member.pgt_id] = replace(outcome, error=error)
 
 
-def _standing_error(member: Member, reason: str, *, blown: bool) -> TrickleError:
+def _standing_error(member: Member | Surveyed, reason: str, *, blown: bool) -> TrickleError:
     if blown:
         return fuse.blown_error(member.name, member.blow_reason or reason)
     hint = f"Run trickle-runtime resume {member.name}." if member.status == "paused" else None

@@ -1,144 +1,10 @@
+-- name: survey
+SELECT pgt_id, relid::bigint AS relid, relation, status, fuse_state, blow_reason, reads, stale, moved, pending,
+       coalesce(lock_names, '{}') AS lock_names, coalesce(lock_relids, '{}') AS lock_relids
+FROM pgtrickle.pgt_survey(%(pgt_ids)s::bigint[], %(locks)s)
+
 -- name: observe
--- Everything a pass must know of its members, at the statement's own snapshot. Read twice: before the locks, to learn
--- what there is to do and to lock, and after them, where it counts.
-WITH RECURSIVE wanted AS (
-    SELECT s.pgt_id
-    FROM pgtrickle.pgt_stream_tables s
-    WHERE %(pgt_ids)s::bigint[] IS NULL OR s.pgt_id = ANY (%(pgt_ids)s::bigint[])
-    UNION
-    SELECT d.source_pgt_id
-    FROM wanted w
-    JOIN pgtrickle.pgt_dependencies d USING (pgt_id)
-    WHERE d.source_pgt_id IS NOT NULL AND %(ancestors)s
-), pending AS MATERIALIZED (
-    SELECT p.pgt_id, jsonb_object_agg(p.source_relid::text, to_jsonb(p) - 'pgt_id' - 'source_relid') AS parts
-    FROM pgtrickle.pgt_pending((SELECT array_agg(pgt_id) FROM wanted)) p
-    GROUP BY p.pgt_id
-), issues AS MATERIALIZED (
-    SELECT jsonb_agg(jsonb_build_array(i.source_relid::bigint, i.kind, i.message, i.new_relid::bigint)) AS found
-    FROM pgtrickle.pgt_source_issues(coalesce(
-        (SELECT array_agg(DISTINCT d.source_relid)
-         FROM wanted JOIN pgtrickle.pgt_dependencies d USING (pgt_id)
-         WHERE d.source_kind NOT IN ('stream_table', 'view')), '{}')) i
-)
-SELECT pg_current_snapshot()::text AS snapshot,
-       now() AS at,
-       pg_current_xact_id_if_assigned()::text AS own_xid,
-       pgtrickle.pgt_system_identifier() AS system_identifier,
-       (SELECT oid::bigint FROM pg_database WHERE datname = current_database()) AS database,
-       (SELECT jsonb_object_agg(name, value) FROM pgtrickle.pgt_settings) AS settings,
-       (SELECT found FROM issues) AS issues,
-       s.pgt_id,
-       s.pgt_relid::bigint AS relid,
-       quote_ident(n.nspname) || '.' || quote_ident(c.relname) AS relation,
-       s.canonical_query,
-       s.definition_version,
-       s.created_at,
-       s.plan,
-       s.session_settings,
-       s.refresh_mode,
-       s.effective_mode,
-       s.partition_by,
-       s.diamond_consistency,
-       s.append_only,
-       s.status,
-       s.is_populated,
-       s.reinit_reason,
-       s.diverged,
-       s.fuse_mode,
-       s.fuse_state,
-       coalesce((SELECT skip_next FROM pgtrickle.pgt_fuses WHERE pgt_id = s.pgt_id), false) AS skip_next,
-       s.blow_reason,
-       s.consecutive_errors,
-       s.last_error,
-       f.snapshot::text AS frontier,
-       coalesce(f.upstream, '{}') AS upstream,
-       coalesce(f.refresh_no, 0) AS refresh_no,
-       coalesce(f.version, 0) AS version,
-       coalesce(f.system_identifier = pgtrickle.pgt_system_identifier()
-                AND pg_snapshot_xmax(f.snapshot) <= pg_snapshot_xmax(pg_current_snapshot()), false) AS frontier_valid,
-       EXISTS (SELECT FROM pgtrickle.pgt_dependencies d WHERE d.source_pgt_id = s.pgt_id) AS logged,
-       users.own_unique AS sequential,
-       coalesce(deps.sources, '[]') AS sources,
-       coalesce(pending.parts, '{}') AS pending,
-       coalesce(drift.whats, '[]') AS drift,
-       CASE WHEN %(past)s AND s.refresh_mode = 'auto' AND s.effective_mode = 'differential' THEN (
-           SELECT jsonb_agg(jsonb_build_array(h.action, h.rows_in, h.duration_ms, h.reason) ORDER BY h.refresh_id DESC)
-           FROM (SELECT * FROM pgtrickle.pgt_refresh_history
-                 WHERE pgt_id = s.pgt_id AND status = 'completed' ORDER BY refresh_id DESC LIMIT 40) h
-       ) END AS past,
-       CASE WHEN %(past)s AND s.refresh_mode = 'auto' AND s.effective_mode = 'differential' THEN (
-           SELECT h.duration_ms
-           FROM pgtrickle.pgt_refresh_history h
-           WHERE h.pgt_id = s.pgt_id AND h.action IN ('INITIALIZE', 'FULL', 'REINITIALIZE') AND h.status = 'completed'
-           ORDER BY h.refresh_id DESC
-           LIMIT 1
-       ) END AS full_ms
-FROM (SELECT) AS one_row_at_least
-LEFT JOIN (wanted JOIN pgtrickle.pgt_stream_tables s USING (pgt_id)) ON true
-LEFT JOIN pgtrickle.pgt_frontiers f USING (pgt_id)
-LEFT JOIN pg_class c ON c.oid = s.pgt_relid
-LEFT JOIN pg_namespace n ON n.oid = c.relnamespace
-LEFT JOIN pending USING (pgt_id)
-LEFT JOIN LATERAL (
-    SELECT EXISTS (
-        SELECT FROM pg_index i JOIN pg_class ic ON ic.oid = i.indexrelid
-        WHERE i.indrelid = s.pgt_relid AND i.indisunique AND NOT ic.relname ^@ 'pgt_identity_'
-    ) AS own_unique
-) users ON true
-LEFT JOIN LATERAL (
-    SELECT jsonb_agg(what) AS whats
-    FROM (
-        SELECT 'view ' || d.source_name || ' was replaced' AS what
-        FROM pgtrickle.pgt_dependencies d
-        LEFT JOIN pg_rewrite r ON r.ev_class = d.source_relid AND r.rulename = '_RETURN'
-        WHERE d.pgt_id = s.pgt_id AND d.source_kind = 'view'
-              AND r.xmin::text IS DISTINCT FROM s.plan -> 'views' ->> d.source_relid::text
-        UNION ALL
-        SELECT s.plan ->> 'stale' WHERE s.plan ? 'stale'
-        UNION ALL
-        SELECT 'its own unique indexes changed' WHERE users.own_unique IS DISTINCT FROM (s.plan ->> 'sequential')::boolean
-        UNION ALL
-        SELECT 'function ' || coalesce(p.oid::regprocedure::text, used.key) || ' was replaced'
-        FROM jsonb_each_text(s.plan -> 'functions') used
-        LEFT JOIN pg_proc p ON p.oid = used.key::oid
-        WHERE p.xmin::text IS DISTINCT FROM used.value
-    ) changed
-) drift ON true
-LEFT JOIN LATERAL (
-    SELECT jsonb_agg(
-        jsonb_build_object(
-            'relid', d.source_relid::bigint,
-            'recorded', d.source_name,
-            'name', quote_ident(sn.nspname) || '.' || quote_ident(sc.relname),
-            'kind', d.source_kind,
-            'pgt_id', d.source_pgt_id,
-            'columns', d.columns,
-            'refresh_no', uf.refresh_no,
-            'mode', p.capture_mode,
-            'buffers', (SELECT jsonb_agg(jsonb_build_array(b.version, b.buffer_name) ORDER BY b.version)
-                        FROM pgtrickle.pgt_buffers b WHERE b.source_relid = d.source_relid AND NOT b.discard)
-        )
-        ORDER BY d.source_relid
-    ) AS sources
-    FROM pgtrickle.pgt_dependencies d
-    LEFT JOIN pg_class sc ON sc.oid = d.source_relid
-    LEFT JOIN pg_namespace sn ON sn.oid = sc.relnamespace
-    LEFT JOIN pgtrickle.pgt_frontiers uf ON uf.pgt_id = d.source_pgt_id
-    LEFT JOIN pgtrickle.pgt_sources p ON p.source_relid = d.source_relid
-    WHERE d.pgt_id = s.pgt_id AND d.source_kind <> 'view'
-) deps ON true
-ORDER BY s.pgt_id
-
--- name: locked_as
--- The names among these that no longer mean the relation they meant when they were put into LOCK TABLE.
-SELECT name
-FROM unnest(%(names)s::text[], %(relids)s::oid[]) AS locked (name, relid)
-WHERE to_regclass(name)::oid IS DISTINCT FROM relid
-
--- name: relation_oids
-SELECT name, to_regclass(name)::oid::bigint AS relid
-FROM unnest(%(names)s::text[]) AS wanted (name)
+SELECT * FROM pgtrickle.pgt_observe(%(pgt_ids)s::bigint[], %(past)s)
 
 -- name: try_locks
 SELECT pgt_id
@@ -509,3 +375,14 @@ WITH findings (position, checked, severity, message, remedy) AS (
     WHERE NOT EXISTS (SELECT FROM pg_trigger t WHERE t.tgrelid = c.oid AND t.tgname = 'pgt_protect' AND t.tgenabled = 'A')
 )
 SELECT checked, severity, message, remedy FROM findings ORDER BY position, message
+
+-- name: identity_indexes
+-- Of a partitioned table those of the parent, which take the partitions' along.
+SELECT quote_ident(n.nspname) || '.' || quote_ident(c.relname) AS name
+FROM pg_index i
+JOIN pg_class c ON c.oid = i.indexrelid
+JOIN pg_namespace n ON n.oid = c.relnamespace
+WHERE i.indrelid = %(relid)s AND c.relname ^@ 'pgt_identity_'
+
+-- name: drop_index
+DROP INDEX {index}

@@ -25,13 +25,13 @@ from trickle_runtime.refresh.member import Runner, Work
 from trickle_runtime.refresh.members import (
     Member,
     Observation,
-    lockable,
     log_name,
     observe,
     queries,
 )
 from trickle_runtime.refresh.result import RefreshResult
 from trickle_runtime.refresh.settings import Settings, parse
+from trickle_runtime.storage import partitioning, table
 
 ATTEMPTS = 10
 DEPENDENT_OBJECTS = "2BP01"
@@ -161,9 +161,7 @@ def redefine(
     """
     settings = parse(Store(session, schemas).settings())
     defined = capture(session, schemas, settings, change, defined)
-    return patiently(
-        session, lambda: _redefine(session, schemas, settings, change, defined)
-    )
+    return patiently(session, lambda: _redefine(session, schemas, settings, change, defined))
 
 
 def patiently(session: Session, action: Callable[[], T]) -> T:
@@ -222,7 +220,7 @@ def _redefine(
     defined: Definition,
 ) -> RefreshResult:
     row = change.row
-    seen = locked(session, schemas, settings, row)
+    seen = locked(session, schemas, row)
     old = seen.members[row.pgt_id]
     _change_relations(session, schemas, old, change, defined)
     definition.drop_states(session, schemas, list(reversed(old.states)))
@@ -242,31 +240,50 @@ def _redefine(
         {one.pgt_id: one.refresh_no for one in member.sources if one.pgt_id is not None},
         member.changes,
     )
-    runner = Runner(session, schemas, now, change.initiated_by)
-    outcome = runner.run(work)
+    later = _change_identity(session, schemas, change, defined)
+    outcome = Runner(session, schemas, now, change.initiated_by).run(work)
+    for statement in later:
+        session.execute(statement)
     session.commit()
     bookkeeping.succeeded(session, schemas, seen.at, [(work, outcome)])
     session.commit()
     return outcome
 
 
-def locked(
-    session: Session, schemas: Schemas, settings: Settings, row: StreamTable
-) -> Observation:
+def locked(session: Session, schemas: Schemas, row: StreamTable) -> Observation:
     """Open the transaction; its snapshot is taken before anything is written."""
     member = observe(session, schemas, [row.pgt_id]).members[row.pgt_id]
-    names = opening.begin(
-        session,
-        schemas,
-        settings,
-        write=[row.relation],
-        read=lockable(member, schemas),
-        unlimited=True,
-    )
+    write = {row.relation: row.pgt_relid}
+    names = opening.begin(session, schemas, None, write=write, read=member.lockable)
     seen = observe(session, schemas, [row.pgt_id])
-    needed = lockable(seen.members[row.pgt_id], schemas)
-    opening.check(session, schemas, names, [row.relation, *needed])
+    opening.check(names, seen.members[row.pgt_id].lockable.items())
     return seen
+
+
+def _change_identity(
+    session: Session, schemas: Schemas, change: Change, defined: Definition
+) -> list[str]:
+    """Make the indexes by which rows are found fit another key; return what is to be done later.
+
+    A unique index has to wait for the new rows; the plain ones are needed to bring them in.
+    """
+    row, analysis = change.row, defined.analysis
+    before = row.plan.get("key"), row.plan.get("key_not_null"), stored_columns(row)
+    key = None if analysis.key is None else list(analysis.key)
+    if before == (key, analysis.key_not_null, analysis.columns):
+        return []
+    text = queries(schemas)
+    for index in session.execute(text["identity_indexes"], {"relid": row.pgt_relid}):
+        session.execute(render(text["drop_index"], index=index["name"]))
+    spec = partitioning.parse(change.options.partition_by, analysis.columns)
+    statements = table.identity_statements(
+        row.relation, analysis.columns, analysis.key, analysis.key_not_null, spec
+    )
+    if analysis.key is not None:
+        return statements
+    for statement in statements:
+        session.execute(statement)
+    return []
 
 
 def _change_relations(
@@ -329,4 +346,3 @@ def _difference(before: Sequence[OutputColumn], after: Sequence[OutputColumn]) -
         if new.get(column.name) != column.type
     ]
     return "; ".join(parts) or f"{len(before)} columns before, {len(after)} now"
-

@@ -21,8 +21,8 @@ from trickle_runtime.refresh.members import Observation, queries
 from trickle_runtime.refresh.names import RelationName
 from trickle_runtime.refresh.redefine import DEPENDENT_OBJECTS, Change
 from trickle_runtime.refresh.settings import Settings, parse
-from trickle_runtime.storage import partitioning, table
-from trickle_runtime.storage.names import shorten
+from trickle_runtime.storage import partitioning, rebuild, table
+from trickle_runtime.storage.names import schema_and_name, shorten
 
 REASON = "its query was replaced"
 FOLLOWING = ("the owner", "grant to", "the comment")
@@ -36,9 +36,7 @@ def replace(session: Session, schemas: Schemas, change: Change, defined: Definit
     """
     settings = parse(Store(session, schemas).settings())
     defined = redefine.capture(session, schemas, settings, change, defined)
-    redefine.patiently(
-        session, lambda: _replace(session, schemas, settings, change, defined)
-    )
+    redefine.patiently(session, lambda: _replace(session, schemas, settings, change, defined))
 
 
 def _replace(
@@ -50,7 +48,7 @@ def _replace(
 ) -> None:
     row = change.row
     store = Store(session, schemas)
-    seen = redefine.locked(session, schemas, settings, row)
+    seen = redefine.locked(session, schemas, row)
     job = fill.Job(
         pgt_id=row.pgt_id,
         relation=qualified(row.pgt_schema, shorten(row.pgt_name, create.BESIDE)),
@@ -88,13 +86,9 @@ def _replace(
 def _build(session: Session, schemas: Schemas, job: fill.Job, seen: Observation) -> int:
     """Create and fill the new table and its states; the old states go."""
     spec = partitioning.parse(job.options.partition_by, job.defined.columns)
-    session.execute(
-        ";\n".join(table.table_statements(job.relation, job.defined.columns, spec))
-    )
+    session.execute(";\n".join(table.table_statements(job.relation, job.defined.columns, spec)))
     create.protect(session, schemas, job.relation)
-    meaning.apply(
-        session, schemas, {**job.defined.settings, f"{schemas.prefix}.refreshing": "on"}
-    )
+    meaning.apply(session, schemas, {**job.defined.settings, f"{schemas.prefix}.refreshing": "on"})
     old = seen.members[job.pgt_id].states
     definition.drop_states(session, schemas, list(reversed(old)))
     definition.create_states(session, schemas, job.defined.analysis.states, fill=True)
@@ -123,6 +117,7 @@ def _swap(
         name=quote_ident(row.pgt_name),
     )
     session.execute(rename)
+    rebuild.adopt(session, row.relation, schema_and_name(job.relation)[1])
     for one in belongings:
         if str(one["object"]).startswith(FOLLOWING):
             session.execute(one["statement"])

@@ -6,7 +6,7 @@ a transaction of its own) or has an error that says what its source lacks.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 
 from trickle_runtime.capture import install as capturing
 from trickle_runtime.capture.fingerprint import SourceIssue
@@ -43,16 +43,29 @@ def fatal(seen: Observation, member: Member) -> TrickleError | None:
     return None
 
 
-def moved(seen: Observation, faults: Mapping[int, TrickleError]) -> set[int]:
-    """Return the members whose sources, views or functions have to be followed."""
+def moved(
+    seen: Observation, faults: Mapping[int, TrickleError], followed: Container[int] = ()
+) -> set[int]:
+    """Return the members whose sources, views or functions have to be followed.
+
+    A frontier of another cluster stays one until its table is refreshed: for those that were
+    ``followed`` it is no reason to do it again.
+    """
     return {
         member.pgt_id
         for member in seen.members.values()
         if member.status not in {"initializing", "paused"}
         and member.pgt_id not in faults
         and fatal(seen, member) is None
-        and (member.drift or issues_of(seen, member))
+        and (member.drift or _open_issues(seen, member, followed))
     }
+
+
+def _open_issues(seen: Observation, member: Member, followed: Container[int]) -> bool:
+    again = member.pgt_id in followed
+    return any(
+        not (again and issue.kind == "foreign_cluster") for issue in issues_of(seen, member)
+    )
 
 
 def follow(

@@ -172,6 +172,7 @@ class Daemon:
                 migrate.check(session, self._schemas)
                 session.rollback()
                 session.autocommit(lease.queries(self._schemas)["listen"])
+                self._worker.beat(session)
             except BaseException:
                 session.close()
                 raise

@@ -10,16 +10,15 @@ from collections.abc import Sequence
 
 from trickle_runtime.config import Schemas
 from trickle_runtime.db.session import Session
-from trickle_runtime.refresh import needs, sources
-from trickle_runtime.refresh.members import observe
+from trickle_runtime.refresh.survey import Surveyed, survey
 
 
 def stale(session: Session, schemas: Schemas, pgt_ids: Sequence[int]) -> frozenset[int]:
     """Return the tables with pending changes, and those whose sources are not what they were."""
-    seen = observe(session, schemas, pgt_ids)
+    found = survey(session, schemas, pgt_ids)
     session.rollback()
-    found = sources.moved(seen, {})
-    for member in seen.members.values():
-        if needs.assess(member) is not None or sources.fatal(seen, member) is not None:
-            found.add(member.pgt_id)
-    return frozenset(found)
+    return frozenset(pgt_id for pgt_id in pgt_ids if pgt_id in found and _has_work(found[pgt_id]))
+
+
+def _has_work(one: Surveyed) -> bool:
+    return one.stale or one.moved

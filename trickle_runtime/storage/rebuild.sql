@@ -18,7 +18,8 @@ SELECT %(relation)s::regclass::oid::bigint AS relid
 
 -- name: unmovable
 -- What depends on the table and can't follow it: only views and functions with a parsed body can.
-SELECT DISTINCT pg_describe_object(d.classid, d.objid, d.objsubid) AS object
+SELECT DISTINCT CASE WHEN r.oid IS NULL THEN pg_describe_object(d.classid, d.objid, d.objsubid)
+                     ELSE pg_describe_object('pg_class'::regclass, r.ev_class, 0) END AS object
 FROM pg_depend d
 LEFT JOIN pg_rewrite r ON d.classid = 'pg_rewrite'::regclass AND r.oid = d.objid
 LEFT JOIN pg_class v ON v.oid = r.ev_class

@@ -124,8 +124,11 @@ def test_an_update_is_one_change(rt: Runtime) -> None:
     assert refresh_all(rt)["t"].status == "skipped"
 
 
-def test_a_truncate_counts_as_all_stored_rows(rt: Runtime) -> None:
-    rt.create_stream_table("t", "SELECT id, v FROM src", fuse="on", fuse_ceiling=99)
+@pytest.mark.parametrize("partition_by", [None, "HASH:id", "RANGE:id:30"])
+def test_a_truncate_counts_as_all_stored_rows(rt: Runtime, partition_by: str | None) -> None:
+    rt.create_stream_table(
+        "t", "SELECT id, v FROM src", fuse="on", fuse_ceiling=99, partition_by=partition_by
+    )
     rt.session.execute("TRUNCATE src")
     rt.session.commit()
     assert refresh_all(rt)["t"].status == "skipped"

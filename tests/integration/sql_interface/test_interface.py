@@ -150,7 +150,7 @@ def test_default_ceiling(session: PsycopgSession) -> None:
     )
     from trickle_runtime.capture.pending import Pending
 
-    verdicts = fuse.check(session, Schemas(), {first: {1: Pending(8)}})
+    verdicts = fuse.judge(session, Schemas(), {first: {1: Pending(8)}})
     assert verdicts[first].reason == "8 pending changes exceed the ceiling of 7"
 
 

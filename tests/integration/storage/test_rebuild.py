@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
@@ -251,4 +252,26 @@ def test_a_long_reader_is_waited_for_without_a_queue(
         session.rollback()
         assert_rows(reader)
     change("HASH:id")
+    assert_rows(session)
+
+
+def test_readers_go_on_while_rows_are_copied(
+    session: PsycopgSession, change: Change, database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from trickle_runtime.storage import rebuild
+
+    swap = rebuild._swap_when_free
+    seen: list[object] = []
+
+    def read_first(*arguments: Any) -> None:
+        with connect(database) as reader:
+            reader.execute("SET lock_timeout = '100ms'")
+            seen.append(scalar(reader, "SELECT count(*) FROM marts.t"))
+            with pytest.raises(DatabaseError):
+                reader.execute("INSERT INTO marts.t VALUES (0)")
+        swap(*arguments)
+
+    monkeypatch.setattr(rebuild, "_swap_when_free", read_first)
+    change("HASH:id")
+    assert seen == [100]
     assert_rows(session)

@@ -12,6 +12,7 @@ from click.testing import CliRunner, Result
 
 from trickle_runtime import api, cli, errors
 from trickle_runtime.api import Runtime
+from trickle_runtime.catalog import migrate
 from trickle_runtime.config import Schemas
 from trickle_runtime.refresh.result import RefreshResult
 
@@ -28,9 +29,11 @@ class Harness:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.runtime: MagicMock = create_autospec(Runtime, instance=True)
+        self.runtime.session, self.runtime.schemas = object(), Schemas()
         self.connections: list[tuple[str, Schemas]] = []
         self.refusal: errors.TrickleError | None = None
         monkeypatch.setattr(api, "connect", self._connect)
+        monkeypatch.setattr(migrate, "check", lambda *_: None)
 
     @contextmanager
     def _connect(self, dsn: str, *, schemas: Schemas) -> Iterator[MagicMock]:

@@ -190,7 +190,9 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pgtrickle, pg_temp AS $$
         FROM tree JOIN pg_inherits i ON i.inhparent = tree.member
     ), members AS (
         SELECT root, jsonb_object_agg(member::text, concat_ws(' ', parent, detaching))
-            FILTER (WHERE parent IS NOT NULL) AS value
+            FILTER (WHERE parent IS NOT NULL) AS value,
+            bool_or(EXISTS (SELECT FROM pg_inherits i WHERE i.inhrelid = tree.member
+                AND NOT EXISTS (SELECT FROM tree own WHERE own.root = tree.root AND own.member = i.inhparent))) AS child
         FROM tree GROUP BY root
     ), triggers AS (
         SELECT tree.root, jsonb_object_agg(concat_ws(' ', t.tgrelid, t.tgname),
@@ -213,7 +215,9 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pgtrickle, pg_temp AS $$
     SELECT c.oid, jsonb_build_object(
         'columns', columns.value, 'triggers', triggers.value, 'partitions', members.value,
         'kind', concat_ws(' ', c.relkind, c.relpersistence,
-            (SELECT 'subscribed' FROM pg_subscription_rel r WHERE r.srrelid = c.oid LIMIT 1)),
+            CASE WHEN members.child THEN 'child' END,
+            CASE WHEN EXISTS (SELECT FROM pg_subscription_rel r JOIN tree ON tree.member = r.srrelid
+                WHERE tree.root = c.oid) THEN 'subscribed' END),
         'started', CASE c.relpersistence WHEN 'u' THEN pg_postmaster_start_time() END)
     FROM members JOIN pg_class c ON c.oid = members.root
     LEFT JOIN triggers ON triggers.root = members.root LEFT JOIN columns ON columns.root = members.root
@@ -246,7 +250,7 @@ BEGIN
             SELECT * FROM pgtrickle.pgt_source_state((SELECT array_agg(relid) FROM used))
         )
         SELECT used.relid, used.name, c.oid IS NOT NULL AS present, s.capture_mode, s.fingerprint, state.state,
-            format('%I.%I', n.nspname, c.relname) AS name_now,
+            quote_ident(n.nspname) || '.' || quote_ident(c.relname) AS name_now,
             used.alien OR s.system_identifier <> this_system OR pg_snapshot_xmax(s.captured_at) > next_xid AS alien,
             c.relrowsecurity AND row_security_active(c.oid) AS secured,
             (SELECT m.message FROM pgtrickle.pgt_markers m
@@ -276,7 +280,7 @@ BEGIN
             (r.state -> 'triggers' IS DISTINCT FROM r.fingerprint -> 'triggers', 'trigger_changed',
                 'a capture trigger on ' || r.name || ' was dropped, disabled or altered'),
             (r.state -> 'kind' IS DISTINCT FROM r.fingerprint -> 'kind', 'trigger_changed',
-                r.name || ' changed its persistence, or became the target of a subscription'),
+                r.name || ' changed its persistence, got a parent, or became the target of a subscription'),
             (r.state -> 'partitions' IS DISTINCT FROM r.fingerprint -> 'partitions', 'partitions_changed',
                 'a partition or child of ' || r.name || ' was attached, detached, created or dropped'),
             (r.state -> 'started' IS DISTINCT FROM r.fingerprint -> 'started', 'unlogged_restart',

@@ -1,4 +1,6 @@
--- What the refresh engine needs besides the tables: protection of stream tables, and quick access to full refreshes.
+-- What the refresh engine needs besides the tables: what there is to do, in one cheap statement; what a pass knows of
+-- its members; protection of stream tables. Functions, because their plans are kept: a refresh of one row takes less
+-- time than planning these queries would.
 
 -- The last full refresh may lie far behind thousands of differential ones.
 CREATE INDEX pgt_refresh_history_full ON pgtrickle.pgt_refresh_history (pgt_id, refresh_id DESC)
@@ -11,4 +13,256 @@ BEGIN
     RAISE EXCEPTION '% on stream table %.% is not allowed', TG_OP, quote_ident(TG_TABLE_SCHEMA), quote_ident(TG_TABLE_NAME)
         USING ERRCODE = 'object_not_in_prerequisite_state',
               HINT = 'Its rows are those of its query: change the sources, or alter or drop the stream table.';
+END $$;
+
+-- The qualified name of a relation; NULL if it is gone.
+CREATE FUNCTION pgtrickle.pgt_relation_name(p_relid oid) RETURNS text
+LANGUAGE sql STABLE AS $$
+    SELECT quote_ident(n.nspname) || '.' || quote_ident(c.relname)
+    FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+    WHERE c.oid = $1
+$$;
+
+-- Relations that a refresh of a stream table reads besides itself, and must lock before its snapshot. Materialized views
+-- and foreign tables can't be locked.
+CREATE FUNCTION pgtrickle.pgt_lockable(p_id bigint, p_states jsonb) RETURNS TABLE (name text, relid oid)
+LANGUAGE sql STABLE AS $$
+    SELECT pgtrickle.pgt_relation_name(d.source_relid), d.source_relid
+    FROM pgtrickle.pgt_dependencies d
+    WHERE d.pgt_id = $1 AND d.source_kind IN ('table', 'partitioned', 'stream_table')
+    UNION ALL
+    SELECT 'pgtrickle_changes.' || quote_ident(c.relname), c.oid
+    FROM pgtrickle.pgt_dependencies d
+    JOIN pgtrickle.pgt_buffers b ON b.source_relid = d.source_relid AND NOT b.discard
+    JOIN pg_catalog.pg_class c ON c.relname = b.buffer_name AND c.relnamespace = 'pgtrickle_changes'::regnamespace
+    WHERE d.pgt_id = $1
+    UNION ALL
+    SELECT 'pgtrickle_changes.' || quote_ident(c.relname), c.oid
+    FROM pgtrickle.pgt_dependencies d
+    JOIN pg_catalog.pg_class c ON c.relnamespace = 'pgtrickle_changes'::regnamespace
+        AND c.relname = CASE WHEN d.source_pgt_id IS NULL THEN 'changes_' || d.source_relid
+                             ELSE 'log_' || d.source_pgt_id END::name
+    WHERE d.pgt_id = $1
+    UNION ALL
+    SELECT 'pgtrickle_changes.' || quote_ident(c.relname), c.oid
+    FROM pg_catalog.pg_class c
+    WHERE c.relnamespace = 'pgtrickle_changes'::regnamespace AND c.relname = ('log_' || $1)::name
+    UNION ALL
+    SELECT state.value ->> 'name', to_regclass(state.value ->> 'name')::oid
+    FROM jsonb_array_elements(coalesce($2, '[]')) AS state (value)
+    WHERE to_regclass(state.value ->> 'name') IS NOT NULL  -- made by the first fill
+$$;
+
+-- Whether a stream table has unique indexes that are not its identity: rows must then leave before others come.
+CREATE FUNCTION pgtrickle.pgt_own_unique(p_relid oid) RETURNS boolean
+LANGUAGE sql STABLE AS $$
+    SELECT count(*) > 0
+    FROM pg_catalog.pg_index i JOIN pg_catalog.pg_class c ON c.oid = i.indexrelid
+    WHERE i.indrelid = $1 AND i.indisunique AND NOT c.relname ^@ 'pgt_identity_'
+$$;
+
+-- Why stream tables have to be analysed again: views and functions that they use were replaced, and the like.
+CREATE FUNCTION pgtrickle.pgt_drift(p_ids bigint[]) RETURNS TABLE (pgt_id bigint, what text)
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pgtrickle, pg_temp
+SET plan_cache_mode = force_generic_plan SET jit = off AS $$
+#variable_conflict use_column
+BEGIN
+    RETURN QUERY
+        SELECT s.pgt_id, 'view ' || d.source_name || ' was replaced'
+        FROM pgtrickle.pgt_dependencies d
+        JOIN pgtrickle.pgt_stream_tables s ON s.pgt_id = d.pgt_id
+        LEFT JOIN pg_rewrite r ON r.ev_class = d.source_relid AND r.rulename = '_RETURN'
+        WHERE d.source_kind = 'view' AND (p_ids IS NULL OR d.pgt_id = ANY (p_ids)) AND s.status <> 'initializing'
+            AND r.xmin::text IS DISTINCT FROM s.plan -> 'views' ->> d.source_relid::text
+        UNION ALL
+        SELECT s.pgt_id, 'function ' || coalesce(p.oid::regprocedure::text, used.key) || ' was replaced'
+        FROM pgtrickle.pgt_stream_tables s
+        CROSS JOIN LATERAL jsonb_each_text(s.plan -> 'functions') used
+        LEFT JOIN pg_proc p ON p.oid = used.key::oid
+        WHERE (p_ids IS NULL OR s.pgt_id = ANY (p_ids)) AND s.status <> 'initializing'
+            AND s.plan -> 'functions' <> '{}' AND p.xmin::text IS DISTINCT FROM used.value
+        UNION ALL
+        SELECT s.pgt_id, coalesce(s.plan ->> 'stale', 'its own unique indexes changed')
+        FROM pgtrickle.pgt_stream_tables s
+        WHERE (p_ids IS NULL OR s.pgt_id = ANY (p_ids)) AND s.status <> 'initializing'
+            AND (s.plan ? 'stale'
+                 OR pgtrickle.pgt_own_unique(s.pgt_relid) IS DISTINCT FROM (s.plan ->> 'sequential')::boolean);
+END $$;
+
+-- The given stream tables (NULL: all) and those below them, and which of them have something to do; with p_locks also
+-- what a refresh has to lock.
+CREATE FUNCTION pgtrickle.pgt_survey(p_ids bigint[], p_locks boolean)
+RETURNS TABLE (
+    pgt_id bigint, relid oid, relation text, status text, fuse_state text, blow_reason text, reads bigint[],
+    stale boolean, moved boolean, pending bigint, lock_names text[], lock_relids bigint[]
+)
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pgtrickle, pg_temp
+SET plan_cache_mode = force_generic_plan SET jit = off AS $$
+#variable_conflict use_column
+DECLARE
+    wanted bigint[];
+    system bigint := pgtrickle.pgt_system_identifier();
+    next_xid xid8 := pg_snapshot_xmax(pg_current_snapshot());
+BEGIN
+    wanted := ARRAY(
+        WITH RECURSIVE below AS (
+            SELECT s.pgt_id FROM pgtrickle.pgt_stream_tables s WHERE p_ids IS NULL OR s.pgt_id = ANY (p_ids)
+            UNION
+            SELECT d.source_pgt_id FROM below JOIN pgtrickle.pgt_dependencies d ON d.pgt_id = below.pgt_id
+            WHERE d.source_pgt_id IS NOT NULL
+        )
+        SELECT below.pgt_id FROM below
+    );
+    RETURN QUERY
+        WITH reading AS MATERIALIZED (
+            SELECT d.pgt_id, d.source_relid, d.source_pgt_id
+            FROM pgtrickle.pgt_dependencies d WHERE d.pgt_id = ANY (wanted) AND d.source_kind <> 'view'
+        ), pending AS MATERIALIZED (
+            SELECT p.pgt_id, sum(p.changes)::bigint AS changes FROM pgtrickle.pgt_pending(wanted) p GROUP BY p.pgt_id
+        ), moved AS MATERIALIZED (
+            SELECT r.pgt_id
+            FROM pgtrickle.pgt_source_issues(ARRAY(
+                SELECT DISTINCT r.source_relid FROM reading r WHERE r.source_pgt_id IS NULL)) i
+            JOIN reading r ON r.source_relid = i.source_relid
+            UNION
+            SELECT d.pgt_id FROM pgtrickle.pgt_drift(wanted) d
+        ), edges AS MATERIALIZED (
+            SELECT r.pgt_id, array_agg(coalesce(r.source_pgt_id, -r.source_relid::bigint)) AS reads
+            FROM reading r GROUP BY r.pgt_id
+        ), behind AS MATERIALIZED (
+            SELECT DISTINCT r.pgt_id
+            FROM reading r
+            JOIN pgtrickle.pgt_frontiers f ON f.pgt_id = r.pgt_id
+            JOIN pgtrickle.pgt_frontiers below ON below.pgt_id = r.source_pgt_id
+            WHERE below.refresh_no > coalesce((f.upstream ->> r.source_pgt_id::text)::bigint, -1)
+        ), found AS MATERIALIZED (
+            SELECT s.pgt_id, s.pgt_relid, s.status, s.fuse_state, s.blow_reason, edges.reads, moved.pgt_id IS NOT NULL AS moved,
+                coalesce(pending.changes, 0) AS changes, s.plan -> 'states' AS states,
+                pending.pgt_id IS NOT NULL OR behind.pgt_id IS NOT NULL OR moved.pgt_id IS NOT NULL
+                    OR NOT s.is_populated OR s.reinit_reason IS NOT NULL
+                    OR s.effective_mode = 'full' AND (s.plan ->> 'always')::boolean
+                    OR coalesce(f.system_identifier <> system OR pg_snapshot_xmax(f.snapshot) > next_xid, true) AS stale
+            FROM pgtrickle.pgt_stream_tables s
+            LEFT JOIN pgtrickle.pgt_frontiers f ON f.pgt_id = s.pgt_id
+            LEFT JOIN edges ON edges.pgt_id = s.pgt_id
+            LEFT JOIN pending ON pending.pgt_id = s.pgt_id
+            LEFT JOIN moved ON moved.pgt_id = s.pgt_id
+            LEFT JOIN behind ON behind.pgt_id = s.pgt_id
+            WHERE s.pgt_id = ANY (wanted)
+        )
+        SELECT f.pgt_id, f.pgt_relid, pgtrickle.pgt_relation_name(f.pgt_relid), f.status, f.fuse_state, f.blow_reason,
+            coalesce(f.reads, '{}'), f.stale, f.moved, f.changes, lockable.names, lockable.relids
+        FROM found f
+        LEFT JOIN LATERAL (
+            SELECT array_agg(l.name) AS names, array_agg(l.relid::bigint) AS relids
+            FROM pgtrickle.pgt_lockable(f.pgt_id, f.states) l WHERE l.name IS NOT NULL
+        ) lockable ON p_locks
+        ORDER BY f.pgt_id;
+END $$;
+
+-- All that a pass must know of its members, at its own snapshot.
+CREATE FUNCTION pgtrickle.pgt_observe(p_ids bigint[], p_past boolean)
+RETURNS TABLE (snapshot text, at timestamptz, own_xid text, system_identifier bigint, database bigint, settings jsonb,
+    issues jsonb, members jsonb)
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pgtrickle, pg_temp
+SET plan_cache_mode = force_generic_plan SET jit = off AS $$
+#variable_conflict use_column
+DECLARE
+    wanted bigint[];
+    relids oid[];
+    system bigint := pgtrickle.pgt_system_identifier();
+    next_xid xid8 := pg_snapshot_xmax(pg_current_snapshot());
+BEGIN
+    wanted := ARRAY(
+        WITH RECURSIVE below AS (
+            SELECT s.pgt_id FROM pgtrickle.pgt_stream_tables s WHERE p_ids IS NULL OR s.pgt_id = ANY (p_ids)
+            UNION
+            SELECT d.source_pgt_id FROM below JOIN pgtrickle.pgt_dependencies d ON d.pgt_id = below.pgt_id
+            WHERE d.source_pgt_id IS NOT NULL
+        )
+        SELECT below.pgt_id FROM below
+    );
+    relids := ARRAY(
+        SELECT DISTINCT d.source_relid FROM pgtrickle.pgt_dependencies d
+        WHERE d.pgt_id = ANY (wanted) AND d.source_kind NOT IN ('stream_table', 'view')
+    );
+    RETURN QUERY
+        WITH pending AS MATERIALIZED (
+            SELECT p.pgt_id, jsonb_object_agg(p.source_relid::text, jsonb_build_array(
+                p.changes, p.truncated, p.failed, p.polled, p.message)) AS parts
+            FROM pgtrickle.pgt_pending(wanted) p GROUP BY p.pgt_id
+        ), drift AS MATERIALIZED (
+            SELECT d.pgt_id, jsonb_agg(d.what) AS whats FROM pgtrickle.pgt_drift(wanted) d GROUP BY d.pgt_id
+        )
+        SELECT pg_current_snapshot()::text, now(), pg_current_xact_id_if_assigned()::text, system,
+            (SELECT d.oid::bigint FROM pg_database d WHERE d.datname = current_database()),
+            (SELECT jsonb_object_agg(s.name, s.value) FROM pgtrickle.pgt_settings s),
+            (SELECT jsonb_agg(jsonb_build_array(i.source_relid::bigint, i.kind, i.message, i.new_relid::bigint))
+             FROM pgtrickle.pgt_source_issues(relids) i),
+            (SELECT jsonb_agg(jsonb_build_object(
+                'pgt_id', s.pgt_id,
+                'relid', s.pgt_relid::bigint,
+                'relation', pgtrickle.pgt_relation_name(s.pgt_relid),
+                'canonical_query', s.canonical_query,
+                'definition_version', s.definition_version,
+                'created_at', s.created_at,
+                'plan', s.plan,
+                'session_settings', s.session_settings,
+                'refresh_mode', s.refresh_mode,
+                'effective_mode', s.effective_mode,
+                'partition_by', s.partition_by,
+                'diamond_consistency', s.diamond_consistency,
+                'append_only', s.append_only,
+                'status', s.status,
+                'is_populated', s.is_populated,
+                'reinit_reason', s.reinit_reason,
+                'diverged', s.diverged,
+                'fuse_mode', s.fuse_mode,
+                'fuse_state', s.fuse_state,
+                'blow_reason', s.blow_reason,
+                'skip_next', coalesce((SELECT x.skip_next FROM pgtrickle.pgt_fuses x WHERE x.pgt_id = s.pgt_id), false),
+                'frontier', f.snapshot::text,
+                'upstream', coalesce(f.upstream, '{}'),
+                'refresh_no', coalesce(f.refresh_no, 0),
+                'version', coalesce(f.version, 0),
+                'frontier_valid',
+                    coalesce(f.system_identifier = system AND pg_snapshot_xmax(f.snapshot) <= next_xid, false),
+                'sequential', pgtrickle.pgt_own_unique(s.pgt_relid),
+                'logged', EXISTS (SELECT FROM pgtrickle.pgt_dependencies d WHERE d.source_pgt_id = s.pgt_id),
+                'pending', coalesce(pending.parts, '{}'),
+                'drift', coalesce(drift.whats, '[]'),
+                'lockable', coalesce((SELECT jsonb_object_agg(l.name, l.relid::bigint) FROM
+                    pgtrickle.pgt_lockable(s.pgt_id, s.plan -> 'states') l WHERE l.name IS NOT NULL), '{}'),
+                'sources', coalesce((
+                    SELECT jsonb_agg(jsonb_build_object(
+                        'relid', d.source_relid::bigint,
+                        'recorded', d.source_name,
+                        'name', pgtrickle.pgt_relation_name(d.source_relid),
+                        'kind', d.source_kind,
+                        'pgt_id', d.source_pgt_id,
+                        'columns', d.columns,
+                        'refresh_no', (SELECT u.refresh_no FROM pgtrickle.pgt_frontiers u WHERE u.pgt_id = d.source_pgt_id),
+                        'mode', (SELECT p.capture_mode FROM pgtrickle.pgt_sources p WHERE p.source_relid = d.source_relid),
+                        'buffers', (SELECT jsonb_agg(jsonb_build_array(b.version, b.buffer_name) ORDER BY b.version)
+                                    FROM pgtrickle.pgt_buffers b
+                                    WHERE b.source_relid = d.source_relid AND NOT b.discard)
+                    ) ORDER BY d.source_relid)
+                    FROM pgtrickle.pgt_dependencies d WHERE d.pgt_id = s.pgt_id AND d.source_kind <> 'view'
+                ), '[]'),
+                'past', CASE WHEN p_past AND s.refresh_mode = 'auto' AND s.effective_mode = 'differential' THEN (
+                    SELECT jsonb_agg(jsonb_build_array(h.action, h.rows_in, h.duration_ms, h.reason) ORDER BY h.refresh_id DESC)
+                    FROM (SELECT * FROM pgtrickle.pgt_refresh_history r
+                          WHERE r.pgt_id = s.pgt_id ORDER BY r.refresh_id DESC LIMIT 40) h
+                    WHERE h.status = 'completed') END,
+                'full_ms', CASE WHEN p_past AND s.refresh_mode = 'auto' AND s.effective_mode = 'differential' THEN (
+                    SELECT h.duration_ms FROM pgtrickle.pgt_refresh_history h
+                    WHERE h.pgt_id = s.pgt_id AND h.action IN ('INITIALIZE', 'FULL', 'REINITIALIZE')
+                        AND h.status = 'completed'
+                    ORDER BY h.refresh_id DESC LIMIT 1) END
+            ) ORDER BY s.pgt_id)
+            FROM pgtrickle.pgt_stream_tables s
+            LEFT JOIN pgtrickle.pgt_frontiers f ON f.pgt_id = s.pgt_id
+            LEFT JOIN pending ON pending.pgt_id = s.pgt_id
+            LEFT JOIN drift ON drift.pgt_id = s.pgt_id
+            WHERE s.pgt_id = ANY (wanted));
 END $$;

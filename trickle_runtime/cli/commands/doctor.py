@@ -18,7 +18,7 @@ def command(ctx: click.Context, json: bool) -> None:
     Ends with 1 if there is a warning or an error.
     """
     target: Target = ctx.obj
-    with target.runtime() as runtime:
+    with target.runtime(installed=False) as runtime:
         findings = runtime.doctor()
     output.show(findings, as_json=json)
     if any(output.record(one)["severity"] in {"WARNING", "ERROR"} for one in findings):

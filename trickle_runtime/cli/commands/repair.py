@@ -13,6 +13,6 @@ from trickle_runtime.cli.target import Target
 @output.json_option
 @click.pass_obj
 def command(target: Target, name: str, json: bool) -> None:
-    """Reinstall capture, states and indexes of NAME and apply the difference to its query."""
+    """Bring the stream table NAME to the exact image of its query, by a full difference."""
     with target.runtime() as runtime:
         output.show_one(runtime.repair(name), as_json=json)

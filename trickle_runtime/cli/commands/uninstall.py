@@ -17,6 +17,6 @@ def command(target: Target, yes: bool) -> None:
     """
     if not yes:
         click.confirm("Remove the catalog and all change capture?", abort=True, err=True)
-    with target.runtime() as runtime:
+    with target.runtime(installed=False) as runtime:
         runtime.uninstall()
     click.echo("uninstalled", err=True)

@@ -11,6 +11,6 @@ from trickle_runtime.cli.target import Target
 @click.pass_obj
 def command(target: Target) -> None:
     """Bring the catalog to the version of this program."""
-    with target.runtime() as runtime:
+    with target.runtime(installed=False) as runtime:
         runtime.upgrade()
     click.echo("the catalog is up to date", err=True)

@@ -15,9 +15,9 @@ from trickle_runtime.cli.target import Target
 @output.json_option
 @click.pass_context
 def command(ctx: click.Context, name: str | None, every: bool, json: bool) -> None:
-    """Compare the stream table NAME with its query, at one snapshot.
+    """Refresh the stream table NAME, and compare it with its query at the same snapshot.
 
-    Changes that are not refreshed yet are taken into account. Ends with 1 if a row differs.
+    Ends with 1 if a row differs.
     """
     if every == (name is not None):
         raise click.UsageError("give either NAME or --all")

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from itertools import combinations
+from itertools import combinations, islice, product
 
 from sqlglot import exp
 
@@ -29,6 +29,7 @@ from trickle_runtime.compiler.term import (
 )
 
 _FLAT_LIMIT = 3
+_KEY_LIMIT = 16
 
 
 def output_name(alias: str, name: str) -> str:
@@ -71,10 +72,8 @@ class InnerJoin(Operator):
         for first in self.parts:
             needed = self._needed_parts(first)
             chosen = [output_name(p.alias, n) for p in needed for n in min(p.keys, key=len)]
-            key = frozenset(chosen)
-            if key not in found:
-                found.append(key)
-        return tuple(found)
+            found += self._equal_keys(chosen)
+        return tuple(dict.fromkeys(found))
 
     @property
     def inputs(self) -> tuple[Operator, ...]:
@@ -217,6 +216,16 @@ class InnerJoin(Operator):
             known.add(found.alias)
             pending.remove(found)
         return kept
+
+    def _equal_keys(self, names: list[str]) -> list[frozenset[str]]:
+        """The key, with columns in the place of others that are equal to them in every row."""
+        equal: dict[str, list[str]] = {}
+        for predicate in self.predicates:
+            pair = [output_name(c.table, c.name) for c in equality(predicate)]
+            for this, that in (pair, pair[::-1]) if pair else ():
+                equal.setdefault(this, [this]).append(that)
+        choices = [equal.get(name, [name]) for name in names]
+        return [frozenset(key) for key in islice(product(*choices), _KEY_LIMIT)]
 
     def _determined(self, part: Operator, known: set[str]) -> bool:
         fixed: set[str] = set()

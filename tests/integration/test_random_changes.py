@@ -1,0 +1,134 @@
+"""Random transactions over three tables with NULLs and duplicates; fifty stream tables on top.
+
+All tables share the change buffers of the same three sources, one of them has no key, and some are
+refreshed at every cycle while others wait: after each refresh every refreshed table equals its
+query, and beforehand a sample of the deltas equals new minus old. Seeds are fixed.
+"""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import psycopg
+import pytest
+
+from tests.delta_oracle import assert_delta
+from tests.oracle import assert_exact
+
+if TYPE_CHECKING:
+    from trickle_runtime.api import Runtime
+
+SETUP = """
+CREATE TABLE a (x int, y int, z numeric, v numeric(8,2), s text, f float8, j json);
+CREATE TABLE b (x int, y int, v numeric(8,2), s text);
+CREATE TABLE c (id int PRIMARY KEY, x int NOT NULL, d date);
+"""
+
+LINES = (Path(__file__).parents[1] / "cases" / "random_queries.sql").read_text(encoding="utf-8")
+QUERIES = [line for line in LINES.splitlines() if not line.startswith("--")]
+ABOVE = "SELECT n, count(*) AS tables, sum(sv) AS sv FROM st_9 GROUP BY n"
+
+
+class Changes:
+    """Random statements on the three tables."""
+
+    def __init__(self, seed: int) -> None:
+        self.random = random.Random(seed)
+
+    def statement(self) -> str:
+        table = self.random.choice("abc")
+        kind = self.random.random()
+        some = f"ctid IN (SELECT ctid FROM {table} ORDER BY random() LIMIT {self._few()})"
+        if kind < 0.45:
+            rows = ", ".join(self._row(table) for _ in range(self._few()))
+            return f"INSERT INTO {table} VALUES {rows} ON CONFLICT DO NOTHING"
+        if kind < 0.65:
+            return f"DELETE FROM {table} WHERE {some}"
+        if kind < 0.98:
+            return f"UPDATE {table} SET {self._assignment(table)} WHERE {some}"
+        return f"DELETE FROM {table}"
+
+    def _few(self) -> int:
+        return self.random.randint(1, 3)
+
+    def _small(self) -> str:
+        return self.random.choice(["NULL", "0", "1", "2", "3"])
+
+    def _number(self) -> str:
+        return self.random.choice(["NULL", "1.0", "2", "0.5", "3.25", "-1", "7"])
+
+    def _text(self) -> str:
+        return self.random.choice(["NULL", "'a'", "'b'", "''", "'A'"])
+
+    def _row(self, table: str) -> str:
+        if table == "a":
+            json = self.random.choice(["NULL", "'{}'", "'[1]'"])
+            loose = self.random.choice(["NULL", "1.0", "1.00", "0.001"])
+            return (
+                f"({self._small()}, {self._small()}, {loose}, {self._number()}, {self._text()},"
+                f" {self._number()}, {json})"
+            )
+        if table == "b":
+            return f"({self._small()}, {self._small()}, {self._number()}, {self._text()})"
+        day = self.random.choice(["NULL", "'2020-01-01'", "'2020-02-03'"])
+        return f"({self.random.randint(1, 40)}, {self.random.randint(0, 3)}, {day})"
+
+    def _assignment(self, table: str) -> str:
+        choices = {
+            "a": [
+                f"x = {self._small()}",
+                f"y = {self._small()}",
+                f"v = {self._number()}",
+                f"s = {self._text()}",
+                "x = y",
+                "f = f + 1",
+                "z = z * 1.0",
+            ],
+            "b": [f"x = {self._small()}", f"v = {self._number()}", f"s = {self._text()}"],
+            "c": [f"x = {self.random.randint(0, 3)}", "d = NULL", "d = d + 1"],
+        }
+        return self.random.choice(choices[table])
+
+
+@pytest.mark.parametrize("seed", [20261122, 7])
+def test_random_changes(seed: int, rt: Runtime, database: str) -> None:
+    changes = Changes(seed)
+    with psycopg.connect(database) as writer:
+        writer.execute(SETUP)
+        for _ in range(12):
+            writer.execute(changes.statement())
+        writer.commit()
+        names = [f"public.st_{number}" for number in range(len(QUERIES))]
+        for name, query in zip(names, QUERIES, strict=True):
+            info = rt.create_stream_table(name, query, schedule="1h")
+            assert info.effective_mode == "differential", (query, info.reasons)
+        names.append("public.above")
+        rt.create_stream_table("public.above", ABOVE, schedule="1h")
+        for cycle in range(5):
+            _write(writer, changes)
+            for name in changes.random.sample(names, 6):
+                assert_delta(rt, name)
+            chosen = names if cycle == 4 else changes.random.sample(names, len(names) // 2)
+            for name in chosen:
+                result = rt.refresh(name)
+                assert result.status == "completed", (name, result)
+                assert "iverged" not in (result.reason or ""), (name, result)
+            for name in chosen:
+                assert_exact(rt, name)
+
+
+def _write(writer: psycopg.Connection, changes: Changes) -> None:
+    """A few transactions; every fourth is rolled back, some have a savepoint undone."""
+    for _ in range(changes.random.randint(2, 5)):
+        for _ in range(changes.random.randint(1, 3)):
+            writer.execute(changes.statement())
+        if changes.random.random() < 0.3:
+            writer.execute("SAVEPOINT s")
+            writer.execute(changes.statement())
+            writer.execute("ROLLBACK TO SAVEPOINT s")
+        if changes.random.random() < 0.25:
+            writer.rollback()
+        else:
+            writer.commit()

@@ -1,0 +1,153 @@
+"""Shapes of plans, keys and deltas; what is refused and with which code."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.unit.compiler.fakes import IntegersDescriber, relation, schema
+from trickle_runtime.compiler.apply import Target
+from trickle_runtime.compiler.dialect import parse
+from trickle_runtime.compiler.operators.base import Operator
+from trickle_runtime.compiler.plan import Plan
+from trickle_runtime.compiler.planner import Planner
+from trickle_runtime.compiler.reasons import HINTS, NotIncremental
+from trickle_runtime.compiler.result import OutputColumn
+from trickle_runtime.config import Schemas
+
+A = relation(1, "a", "id", "x", "y", key="id")
+B = relation(2, "b", "id", "x", "z", key="id")
+C = relation(3, "c", "id", "x", key="id")
+D = relation(4, "d", "id", "x", key="id")
+
+
+def plan(text: str, *names: str) -> Operator:
+    return Planner(schema(A, B, C, D), IntegersDescriber()).plan(parse(text), names)
+
+
+def compiled(text: str, *names: str) -> Plan:
+    root = plan(text, *names)
+    columns = tuple(OutputColumn(n, "integer", root.column(n).not_null) for n in names)
+    buffers = {relid: f"changes_{relid}" for relid in range(1, 5)}
+    return Plan(text, columns, root, Schemas(), buffers)
+
+
+JOIN = (
+    "SELECT a.id, b.z FROM ((public.a JOIN public.b ON ((b.id = a.x)))"
+    " JOIN public.c ON ((c.id = b.x)))"
+)
+
+
+@pytest.mark.parametrize(
+    ("changed", "terms"),
+    [({1}, 1), ({1, 2}, 3), ({1, 2, 3}, 7)],
+)
+def test_join_terms(changed: set[int], terms: int) -> None:
+    steps = compiled(JOIN, "id", "z").delta_steps(Target(1, "st"), frozenset(changed))
+    assert len(steps) == 1
+    assert steps[0].sql.count("UNION ALL") == terms - 1
+
+
+def test_four_changed_inputs_are_split_into_named_parts() -> None:
+    text = (
+        "SELECT a.id, d.id AS did FROM (((public.a JOIN public.b ON ((b.id = a.x)))"
+        " JOIN public.c ON ((c.id = b.x))) JOIN public.d ON ((d.id = c.x)))"
+    )
+    steps = compiled(text, "id", "did").delta_steps(Target(1, "st"), frozenset({1, 2, 3, 4}))
+    assert steps[0].sql.count("UNION ALL") == 6 + 2
+
+
+def test_foreign_keys_reduce_the_key_of_a_join() -> None:
+    assert compiled(JOIN, "id", "z").key == ("id",)
+
+
+def test_only_used_columns_are_read() -> None:
+    scans = {s.relation.name: {c.name for c in s.sources} for s in compiled(JOIN, "id", "z").scans}
+    assert scans == {"a": {"id", "x"}, "b": {"id", "x", "z"}, "c": {"id"}}
+
+
+def test_columns_of_a_subquery_that_nobody_reads_are_not_captured() -> None:
+    text = "SELECT q.id FROM ( SELECT a.id, a.x, a.y FROM public.a) q"
+    assert [c.name for s in compiled(text, "id").scans for c in s.sources] == ["id"]
+
+
+def test_aggregate_that_shows_its_state_keeps_none() -> None:
+    text = "SELECT x, count(*) AS n, sum(id) AS s FROM public.a GROUP BY x"
+    assert compiled(text, "x", "n", "s").states(Target(1, "st")) == ()
+
+
+def test_hidden_count_needs_a_state() -> None:
+    text = "SELECT x, sum(id) AS s FROM public.a GROUP BY x"
+    states = compiled(text, "x", "s").states(Target(1, "st"))
+    assert len(states) == 1
+    assert "__count" in states[0].query
+
+
+def test_unchanged_source_has_no_term() -> None:
+    steps = compiled(JOIN, "id", "z").delta_steps(Target(1, "st"), frozenset({3}))
+    assert "changes_1" not in steps[0].sql
+    assert "changes_3" in steps[0].sql
+
+
+def test_missing_indexes_are_named_once() -> None:
+    advice = compiled(JOIN, "id", "z").advice()
+    assert {(a.relation, a.columns) for a in advice} == {
+        ('"public"."a"', ("x",)),
+        ('"public"."b"', ("x",)),
+    }
+    assert all(a.ddl.startswith("CREATE INDEX ON ") for a in advice)
+
+
+def test_log_and_partitions_reach_the_statement() -> None:
+    text = "SELECT id, x FROM public.a"
+    target = Target(7, "st", log=True, partition_columns=("x",))
+    sql = compiled(text, "id", "x").delta_steps(target, frozenset({1}))[0].sql
+    assert '"pgtrickle_changes"."log_7"' in sql
+    assert '"st"."x" = "n"."old.x"' in sql
+
+
+REFUSED = [
+    ("SELECT a.id FROM public.a LEFT JOIN public.b ON ((b.id = a.x))", "OUTER_JOIN"),
+    ("SELECT id FROM public.a WHERE (EXISTS ( SELECT 1 FROM public.b))", "SUBQUERY"),
+    ("SELECT id FROM public.a WHERE (x IN ( SELECT b.x FROM public.b))", "SUBQUERY"),
+    ("SELECT id FROM public.a ORDER BY id LIMIT 3", "LIMIT"),
+    ("SELECT DISTINCT ON (x) id FROM public.a ORDER BY x", "DISTINCT_ON"),
+    ("SELECT id FROM public.a EXCEPT SELECT id FROM public.b", "SET_OPERATION"),
+    ("SELECT count(*) OVER () AS id FROM public.a", "WINDOW_FUNCTION"),
+    ("SELECT x AS id FROM public.a GROUP BY ROLLUP(x)", "GROUPING_SETS"),
+    ("SELECT CURRENT_DATE AS id FROM public.a", "STABLE_FUNCTION"),
+    ("SELECT oid AS id FROM pg_class", "SYSTEM_CATALOG"),
+    ("SELECT id FROM public.a TABLESAMPLE bernoulli (10)", "TABLE_SAMPLE"),
+    (
+        "WITH RECURSIVE r(id) AS ( SELECT 1 UNION SELECT r.id FROM r) SELECT r.id FROM r",
+        "RECURSIVE",
+    ),
+]
+
+
+@pytest.mark.parametrize(("text", "code"), REFUSED)
+def test_refusals(text: str, code: str) -> None:
+    with pytest.raises(NotIncremental) as refusal:
+        plan(text, "id")
+    assert refusal.value.reason.code == code
+    assert refusal.value.reason.hint == HINTS[code]
+
+
+def test_volatile_function_is_refused() -> None:
+    planner = Planner(schema(A, volatile=frozenset({"random"})), IntegersDescriber())
+    with pytest.raises(NotIncremental, match="VOLATILE_FUNCTION"):
+        planner.plan(parse("SELECT random() AS r FROM public.a"), ["r"])
+
+
+def test_order_without_limit_is_dropped_and_said() -> None:
+    planner = Planner(schema(A), IntegersDescriber())
+    planner.plan(parse("SELECT id FROM public.a ORDER BY id"), ["id"])
+    assert [note.code for note in planner.notes] == ["ORDER_DROPPED"]
+
+
+def test_equal_columns_stand_in_for_each_other_in_a_key() -> None:
+    text = "SELECT a.id, b.z FROM (public.a JOIN public.b ON ((b.x = a.id)))"
+    assert compiled(text, "id", "z").key is None
+    text = "SELECT a.x AS bid, a.y FROM (public.a JOIN public.b ON ((b.id = a.x)))"
+    assert compiled(text, "bid", "y").key is None  # many a per b
+    text = "SELECT b.x AS aid, b.id FROM (public.a JOIN public.b ON ((a.id = b.x)))"
+    assert compiled(text, "aid", "id").key == ("id",)
