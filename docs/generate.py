@@ -108,8 +108,8 @@ def _sentence(error: type[errors.TrickleError]) -> str:
 def operators_page() -> str:
     """Return the page on the operators: their equations and rules."""
     lines = ["# Operators", "", NOTE, ""]
-    lines += ["Everything else in a query is rewritten into these before it is differentiated.", ""]
-    lines += ["Below, R is a relation before a refresh, R' after it, and ΔR the signed rows between."]
+    lines += ["Everything else in a query is rewritten into these first.", ""]
+    lines += ["R is a relation before a refresh, R' after it, ΔR the signed rows between."]
     for operator in OPERATORS:
         module = importlib.import_module(operator.__module__)
         title, _, text = inspect.cleandoc(module.__doc__ or "").partition("\n")

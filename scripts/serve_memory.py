@@ -23,6 +23,7 @@ import trickle_runtime
 from trickle_runtime.embedded import FAST_SETTINGS, Server
 
 SOURCES = 20
+AT_WORK = "SELECT 1 FROM pgtrickle.pgt_workers"
 SOURCE = (
     "CREATE TABLE s{number} (id int PRIMARY KEY, g int, v int)",
     "INSERT INTO s{number} SELECT i, i % 10, i % 100 FROM generate_series(1, 100) i",
@@ -77,6 +78,7 @@ def start(dsn: str) -> subprocess.Popen[bytes]:
 
 def measure(pid: int, db: psycopg.Connection, tables: int) -> dict[str, object]:
     """Change every source until each stream table was refreshed twice; return what it takes."""
+    wait_until(lambda: db.execute(AT_WORK).fetchone() is not None)
     idle = memory(pid)
     for turn in (1, 2):
         for number in range(SOURCES):

@@ -169,14 +169,24 @@ class Runtime:
             )
 
     def drop_stream_table(
-        self, name: Name, *, cascade: bool = False, if_exists: bool = False
+        self,
+        name: Name,
+        *,
+        cascade: bool = False,
+        if_exists: bool = False,
+        detach: bool = False,
     ) -> list[str]:
-        """Drop a stream table, with ``cascade`` those above it; returns what was dropped."""
+        """Drop a stream table, with ``cascade`` those above it; returns what was dropped.
+
+        With ``detach`` those above stay and read what has its name at their next refresh.
+        """
         with self._ended():
             if if_exists and self._store().find(name) is None:
                 return []
             row = self._store().get(name)
-            return drop.drop(self.session, self.schemas, row, cascade=cascade)
+            return drop.drop(
+                self.session, self.schemas, row, cascade=cascade, detach=detach
+            )
 
     def pause(self, name: Name) -> None:
         """Stop refreshing a stream table."""

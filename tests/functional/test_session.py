@@ -101,6 +101,12 @@ class SessionCases:
         session.rollback()
         assert self.stored(project) == [1]
 
+    def test_vacuum_runs_outside_a_transaction(self, session: DbtSession) -> None:
+        session.execute("insert into marks values (1)")
+        session.commit()
+        session.autocommit("vacuum marks")
+        assert session.execute("select count(*) as n from marks") == [{"n": 1}]
+
     def test_dbts_next_statement_begins_a_transaction(
         self, session: DbtSession, dbt_adapter: Any
     ) -> None:

@@ -237,6 +237,8 @@ class _Analyser:
             return planner.plan(tree, names), planner.notes
         except NotIncremental as refusal:
             return None, [refusal.reason]
+        except RecursionError:
+            return None, [NotIncremental("TOO_DEEP", "the query is nested too deeply").reason]
 
     def _schema(self, relations: Mapping[int, SourceRelation], trees: list[exp.Query]) -> Schema:
         called = {name for tree in trees for name in volatility.function_names(tree)}
@@ -252,6 +254,8 @@ class _Analyser:
             rendered = dialect.render(tree)
         except (SqlglotError, TypeError, ValueError) as error:
             raise NotIncremental("PARSE_FIDELITY", str(error).split("\n")[0][:200]) from error
+        except RecursionError as error:
+            raise NotIncremental("TOO_DEEP", "the text is nested too deeply") from error
         self.session.execute("SAVEPOINT trickle_fidelity")
         try:
             again = self.reader.definition(self.reader.view(rendered))

@@ -79,10 +79,11 @@ def ensure_capture(
 def repair(
     session: Session, schemas: Schemas, relid: int, why: str, *, attempts: int = _ATTEMPTS
 ) -> CaptureResult:
-    """Rebuild the capture of a source for the columns that its dependants read.
+    """Rebuild the capture of a source that is an issue, for the columns its dependants read.
 
-    Every consumer is told to do a difference, by a marker with the reason. Transactions and errors
-    as in ``ensure_capture``; a column that is gone is left out, since the query will tell.
+    Every consumer is told to do a difference, by a marker that says ``why``. Nothing is done where
+    another session has done it. Transactions and errors as in ``ensure_capture``; a column that is
+    gone is left out, since the query will tell.
     """
     session.commit()
     task = _Task(session, schemas, relid, (), attempts)
@@ -181,7 +182,7 @@ def _plan(task: _Task, why: str | None) -> tuple[CaptureResult | Capture, str | 
     decision = decide(source, wanted)
     if decision.mode == "poll":
         return _poll(session, schemas, source, found, decision), None
-    why = why or found["issue"]
+    why = (why or found["issue"]) if found["issue"] is not None else None
     if why is None and _sufficient(found, decision, task.attnums):
         session.commit()
         return _result(source, decision.mode, found["active_version"]), None

@@ -189,7 +189,7 @@ class GroupSql:
 
     def _merged(self, contributions: str) -> str:
         new_count = f"coalesce({self.access['__count']}, 0) + coalesce(c.d___count, 0)"
-        columns = [column("c", name) for name in self.names]
+        columns = [self._key_value(item) for item in self.key]
         columns += [
             f"({self.access['__count']}) IS NOT NULL AS __old",
             f"{new_count} > 0 AS __new" if self.key else "true AS __new",
@@ -211,6 +211,14 @@ class GroupSql:
             state=self.state,
             match=match_key(self.stored_key, "st", "c", self.key),
         )
+
+    def _key_value(self, item: OutputColumn) -> str:
+        """A key as the state shows it: equal values may print differently (A9)."""
+        given = column("c", item.name)
+        if item.exact:
+            return given
+        there, stored = self.access["__count"], self.access[item.name]
+        return f"CASE WHEN ({there}) IS NULL THEN {given} ELSE {stored} END AS {ident(item.name)}"
 
     def _again(self, out: Context, merged: str, touched_rows: Callable[[str], str]) -> str:
         keys = comma([column("m", name) for name in self.names] or ["1 AS __one"])

@@ -28,6 +28,7 @@ HINTS: dict[str, str] = {
     "POLLED_SOURCE": "The source can't carry triggers; it is read again at each refresh.",
     "WHOLE_ROW": "Name the columns instead of using the whole row.",
     "KEY_TYPE": "Cast the group key to a type with hashing, such as text.",
+    "TOO_DEEP": "Split the query into views, or into stream tables of their own.",
     "ROW_LOCK": "Drop FOR UPDATE or FOR SHARE.",
     "UNSUPPORTED": "Simplify the expression, or report the query, please.",
 }

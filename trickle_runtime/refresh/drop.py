@@ -21,17 +21,25 @@ from trickle_runtime.refresh.members import queries
 DEPENDENT_OBJECTS = "2BP01"
 
 
-def drop(session: Session, schemas: Schemas, row: StreamTable, *, cascade: bool) -> list[str]:
+def drop(
+    session: Session,
+    schemas: Schemas,
+    row: StreamTable,
+    *,
+    cascade: bool,
+    detach: bool = False,
+) -> list[str]:
     """Drop a stream table, with ``cascade`` those above it and views on them; commits.
 
-    Returns the names of what was dropped.
+    With ``detach`` the stream tables above stay: each finds by name what took the place of the
+    dropped one, before its next refresh. Returns the names of what was dropped.
 
     Raises:
         HasDependants: something reads it.
     """
     session.commit()
     store = Store(session, schemas)
-    above = _above(store, row)
+    above = [] if detach else _above(store, row)
     if above and not cascade:
         raise HasDependants(
             f"{row.relation} is read by other stream tables",
@@ -41,6 +49,8 @@ def drop(session: Session, schemas: Schemas, row: StreamTable, *, cascade: bool)
     every = [*above, row]
     with locks.held(session, schemas, [one.pgt_id for one in every], wait=True):
         captured = {relid for one in every for relid in _captured(store, one)}
+        if detach:
+            _detach(session, schemas, row)
         for one in every:
             remove(session, schemas, one, cascade=cascade)
         session.commit()
@@ -62,6 +72,14 @@ def remove(session: Session, schemas: Schemas, row: StreamTable, *, cascade: boo
     for pgt_id in below:
         if pgt_id is not None and not _is_read(store, pgt_id):
             changelog.drop(session, schemas, pgt_id)
+
+
+def _detach(session: Session, schemas: Schemas, row: StreamTable) -> None:
+    """Let the stream tables above be analysed again."""
+    for pgt_id in Store(session, schemas).dependants(row.pgt_relid):
+        definition.unguard(session, schemas, pgt_id)
+    reason = f"{row.relation} was dropped"
+    session.execute(queries(schemas)["mark_stale"], {"pgt_id": row.pgt_id, "reason": reason})
 
 
 def _drop_table(session: Session, schemas: Schemas, row: StreamTable, *, cascade: bool) -> None:

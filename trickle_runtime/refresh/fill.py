@@ -68,7 +68,9 @@ def fill(session: Session, schemas: Schemas, job: Job) -> int:
 def _open(session: Session, schemas: Schemas, job: Job) -> Observation:
     member = _seen(session, schemas, job).members[job.pgt_id]
     write = {job.relation: member.relid}
-    locked = opening.begin(session, schemas, None, write=write, read=member.lockable)
+    locked = opening.begin(
+        session, schemas, job.settings.lock_timeout, write=write, read=member.lockable
+    )
     seen = _seen(session, schemas, job)
     opening.check(locked, seen.members[job.pgt_id].lockable.items())
     return seen

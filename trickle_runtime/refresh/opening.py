@@ -12,10 +12,13 @@ from collections.abc import Iterable, Mapping
 from trickle_runtime.config import Schemas
 from trickle_runtime.db.session import Session
 from trickle_runtime.db.sql import quote_literal, render
+from trickle_runtime.errors import DatabaseError
 from trickle_runtime.refresh.members import queries
 from trickle_runtime.refresh.settings import Settings
 
 Relations = Mapping[str, int]  # qualified, quoted names with oids
+
+GONE = {"42P01", "3F000"}  # undefined table, invalid schema name
 
 
 class RelationsMoved(Exception):
@@ -25,7 +28,7 @@ class RelationsMoved(Exception):
 def begin(
     session: Session,
     schemas: Schemas,
-    settings: Settings | None,
+    lock_timeout: str | None,
     *,
     write: Relations,
     read: Relations,
@@ -34,13 +37,12 @@ def begin(
 
     Ends the transaction before; returns what is locked. The relations of ``write`` get a lock that
     conflicts with SHARE, by which the creation of a stream table above waits for passes that don't
-    write a change log yet. Without ``settings`` statements may take as long as they like.
+    write a change log yet. ``lock_timeout`` is the setting; statements have no limit so far.
     """
     session.commit()
     text = queries(schemas)
-    limits = settings or Settings()
-    limit = quote_literal(limits.statement_timeout) if settings else "0"
-    statements = [render(text["begin_pass"], lock=quote_literal(limits.lock_timeout), limit=limit)]
+    timeout = quote_literal(lock_timeout or Settings().lock_timeout)
+    statements = [render(text["begin_pass"], lock=timeout)]
     if write:
         names = ", ".join(in_order(write))
         statements.append(render(text["lock_to_write"], relations=names))
@@ -48,7 +50,12 @@ def begin(
     if rest:
         names = ", ".join(in_order(rest))
         statements.append(render(text["lock_to_read"], relations=names))
-    session.execute(";\n".join(statements))
+    try:
+        session.execute(";\n".join(statements))
+    except DatabaseError as error:
+        if error.sqlstate in GONE:  # since the survey: a drained buffer, a replaced source
+            raise RelationsMoved from error
+        raise
     return {**read, **write}
 
 

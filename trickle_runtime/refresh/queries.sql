@@ -1,5 +1,5 @@
 -- name: survey
-SELECT pgt_id, relid::bigint AS relid, relation, status, fuse_state, blow_reason, reads, stale, moved, pending,
+SELECT pgt_id, relid::bigint AS relid, relation, status, fuse_state, blow_reason, reads, stale, moved, pending, lock_timeout,
        coalesce(lock_names, '{}') AS lock_names, coalesce(lock_relids, '{}') AS lock_relids
 FROM pgtrickle.pgt_survey(%(pgt_ids)s::bigint[], %(locks)s)
 
@@ -97,7 +97,7 @@ UPDATE pgtrickle.pgt_stream_tables SET reinit_reason = %(reason)s WHERE pgt_id =
 -- Plain SET, since a SELECT would take the snapshot. Joins of a delta are flat and many: PostgreSQL orders them itself.
 SET TRANSACTION ISOLATION LEVEL REPEATABLE READ;
 SET LOCAL lock_timeout = {lock};
-SET LOCAL statement_timeout = {limit};
+SET LOCAL statement_timeout = 0;
 SET LOCAL row_security = off;
 SET LOCAL jit = off;
 SET LOCAL join_collapse_limit = 20;

@@ -254,7 +254,8 @@ def locked(session: Session, schemas: Schemas, row: StreamTable) -> Observation:
     """Open the transaction; its snapshot is taken before anything is written."""
     member = observe(session, schemas, [row.pgt_id]).members[row.pgt_id]
     write = {row.relation: row.pgt_relid}
-    names = opening.begin(session, schemas, None, write=write, read=member.lockable)
+    timeout = Store(session, schemas).setting("lock_timeout")
+    names = opening.begin(session, schemas, timeout, write=write, read=member.lockable)
     seen = observe(session, schemas, [row.pgt_id])
     opening.check(names, seen.members[row.pgt_id].lockable.items())
     return seen

@@ -83,7 +83,7 @@ def follow(
         issues = issues_of(seen, member)
         try:
             for issue in issues:
-                if issue.kind != "swapped" and issue.relid not in captured:
+                if issue.relid not in captured and _needs_repair(session, schemas, seen, issue):
                     capturing.repair(session, schemas, issue.relid, issue.message)
                     captured.add(issue.relid)
             reasons = [*member.drift, *(one.message for one in issues if one.kind in REDEFINE)]
@@ -95,6 +95,17 @@ def follow(
         else:
             _announce(session, schemas, member, issues)
     return faults
+
+
+def _needs_repair(
+    session: Session, schemas: Schemas, seen: Observation, issue: SourceIssue
+) -> bool:
+    """Whether the capture itself is broken: a frontier alone can be another cluster's."""
+    if issue.kind == "swapped":
+        return False
+    source = Store(session, schemas).source(issue.relid)
+    ours = source is not None and source.system_identifier == seen.system_identifier
+    return issue.kind != "foreign_cluster" or not ours
 
 
 def _redefine(session: Session, schemas: Schemas, pgt_id: int, reason: str, by: str) -> None:

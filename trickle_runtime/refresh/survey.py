@@ -30,6 +30,7 @@ class Surveyed:
     stale: bool  # has something to do itself
     moved: bool  # its sources, views or functions are not what they were
     pending: int
+    lock_timeout: str | None  # the setting
     locks: Mapping[str, int]  # what a refresh of it reads
 
     @property
@@ -92,5 +93,6 @@ def _surveyed(row: Row) -> Surveyed:
         stale=row["stale"],
         moved=row["moved"],
         pending=row["pending"],
+        lock_timeout=row["lock_timeout"],
         locks=dict(zip(row["lock_names"], row["lock_relids"], strict=True)),
     )

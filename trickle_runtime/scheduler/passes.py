@@ -13,7 +13,7 @@ from datetime import datetime
 from trickle_runtime.config import Schemas
 from trickle_runtime.db.session import Session
 from trickle_runtime.refresh import engine
-from trickle_runtime.refresh.result import RefreshResult
+from trickle_runtime.refresh.result import COMPLETED, FAILED, NO_DATA, RefreshResult
 from trickle_runtime.scheduler import lease, policy
 
 logger = logging.getLogger(__name__)
@@ -64,10 +64,11 @@ def _log_result(result: RefreshResult) -> None:
         "seconds": result.duration,
         "reason": result.reason,
     }
-    if result.status == "failed":
-        extra = {"action": "refresh_failed", **facts}
+    if result.status == FAILED:
+        code = result.error.code if result.error else None
+        extra = {"action": "refresh_failed", "code": code, **facts}
         logger.warning("refresh of %s failed: %s", result.name, result.reason, extra=extra)
-    elif result.status == "completed":
+    elif result.status == COMPLETED and result.action != NO_DATA:
         text = "refreshed %s: %s, +%d ~%d -%d in %.1f ms"
         counts = (result.inserted, result.updated, result.deleted, result.duration * 1000)
         extra = {"action": "refresh_done", **facts}

@@ -1,18 +1,18 @@
 -- Statements of the daemon. The text "; COMMIT" ends the transaction in the same round trip.
 
 -- name: tick
--- All that decides what is due, in one statement; one row even where there is no stream table.
+-- The time, and whether the catalog is as it was: every change gives a row a younger xmin, so with the same number of
+-- rows the sum only grows.
 SELECT now() AS now,
        EXISTS (SELECT FROM pgtrickle.pgt_requests WHERE status = 'waiting') AS requests,
-       t.pgt_id, t.name, t.schedule, t.tier, t.status, t.diamond_consistency,
-       t.fuse_blown, t.last_refresh_at, t.next_attempt_at, coalesce(d.reads, '{}') AS reads
-FROM (SELECT) AS always
-LEFT JOIN (
-    SELECT pgt_id, pgt_schema || '.' || pgt_name AS name, schedule, tier, status,
-           diamond_consistency, fuse_state = 'blown' AS fuse_blown, last_refresh_at,
-           next_attempt_at
-    FROM pgtrickle.pgt_stream_tables
-) AS t ON true
+       (SELECT row(count(*), sum(xmin::text::bigint)) FROM pgtrickle.pgt_stream_tables)::text
+       || (SELECT row(count(*), sum(xmin::text::bigint)) FROM pgtrickle.pgt_dependencies)::text AS version;
+COMMIT
+
+-- name: tables
+SELECT t.pgt_id, t.pgt_schema || '.' || t.pgt_name AS name, t.schedule, t.tier, t.status, t.diamond_consistency,
+       t.fuse_state = 'blown' AS fuse_blown, t.last_refresh_at, t.next_attempt_at, coalesce(d.reads, '{}') AS reads
+FROM pgtrickle.pgt_stream_tables AS t
 LEFT JOIN (
     SELECT pgt_id, array_agg(coalesce(source_pgt_id, -source_relid::bigint)) AS reads
     FROM pgtrickle.pgt_dependencies

@@ -1,7 +1,7 @@
-"""The one statement of a tick: everything that decides what is due.
+"""The one statement of a tick, and what it leads to.
 
-Invariant: an idle tick costs this statement and no other; what follows from the dependencies is
-derived anew only when they changed.
+Invariant: an idle tick costs this statement and no other. The tables are read when the catalog
+changed, and what follows from their dependencies is derived when those did.
 """
 
 from __future__ import annotations
@@ -28,20 +28,26 @@ class Reader:
     """Reads ticks, and remembers the last plan."""
 
     def __init__(self, schemas: Schemas) -> None:
-        self._statement = queries(schemas)["tick"]
+        self._statements = queries(schemas)
+        self._version: str | None = None
         self._plan = policy.plan([])
         self._shape: object = None
 
     def read(self, session: Session) -> Tick:
-        """Read the catalog, in one round trip and a transaction of its own."""
-        rows = session.execute(self._statement)
-        tables = [_table(row) for row in rows if row["pgt_id"] is not None]
+        """Read what is new, in own transactions: one round trip if nothing is, else two."""
+        row = session.execute(self._statements["tick"])[0]
+        if row["version"] != self._version:
+            self._read_tables(session)
+            self._version = row["version"]
+        return Tick(row["now"], self._plan, row["requests"])
+
+    def _read_tables(self, session: Session) -> None:
+        tables = [_table(row) for row in session.execute(self._statements["tables"])]
         shape = [(t.pgt_id, t.reads, t.schedule, t.diamond_consistency) for t in tables]
         if shape != self._shape:
             self._plan, self._shape = policy.plan(tables), shape
         else:
             self._plan = replace(self._plan, tables={one.pgt_id: one for one in tables})
-        return Tick(rows[0]["now"], self._plan, rows[0]["requests"])
 
 
 def _table(row: Row) -> policy.Table:

@@ -19,14 +19,6 @@ CREATE UNIQUE INDEX {index} ON {relation} ({keys}) {nulls}
 -- name: plain_index
 CREATE INDEX {index} ON {relation} ({keys})
 
--- name: identity_indexes
-SELECT format('DROP INDEX %%I.%%I', n.nspname, c.relname) AS statement
-FROM pg_catalog.pg_index i
-JOIN pg_catalog.pg_class c ON c.oid = i.indexrelid
-JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
-WHERE i.indrelid = %(relation)s::regclass AND c.relname ^@ 'pgt_identity_'
-ORDER BY c.relname
-
 -- name: find_default
 SELECT format('%%I.%%I', n.nspname, c.relname) AS relation, c.oid::bigint AS relid
 FROM pg_catalog.pg_partitioned_table p

@@ -10,7 +10,6 @@ from collections.abc import Sequence
 
 from trickle_runtime.compiler.identity import hash_expression
 from trickle_runtime.compiler.result import OutputColumn
-from trickle_runtime.db.session import Session
 from trickle_runtime.db.sql import load_queries, quote_ident, render
 from trickle_runtime.storage import names
 from trickle_runtime.storage.partition_spec import PartitionSpec
@@ -98,12 +97,6 @@ def identity_statements(
         by_name = {column.name: column for column in columns}
         statements += _hash_index(f"{name}_h", relation, [by_name[column] for column in key])
     return statements
-
-
-def drop_identity_statements(session: Session, relation: str) -> list[str]:
-    """Return the statements that drop the identity indexes: the key of a new query is another."""
-    found = session.execute(SQL["identity_indexes"], {"relation": relation})
-    return [str(row["statement"]) for row in found]
 
 
 def _column_definition(column: OutputColumn) -> str:

@@ -16,7 +16,7 @@ from dbt.adapters.postgres.impl import PostgresAdapter
 
 from dbt.adapters.trickle import catalog, operations, stream_tables
 from dbt.adapters.trickle.connections import StreamTables, TrickleConnectionManager
-from dbt.adapters.trickle.errors import runtime_errors
+from dbt.adapters.trickle.errors import runtime_errors, warns
 from dbt.adapters.trickle.indexes import IndexPlan, plan_indexes
 from dbt.adapters.trickle.model_config import TrickleConfig
 from dbt.adapters.trickle.relation import TrickleRelation
@@ -54,6 +54,7 @@ class TrickleAdapter(PostgresAdapter):
     def __init__(self, config: Any, mp_context: Any) -> None:
         super().__init__(config, mp_context)
         self._installed = False
+        self._refreshed = False
         self._created = local()
 
     # What dbt calls.
@@ -68,6 +69,14 @@ class TrickleAdapter(PostgresAdapter):
         arguments = {"schema": schema_relation.schema}
         known = self.execute_macro("trickle_list_stream_tables", kwargs=arguments)
         return catalog.label_relations(relations, [tuple(row) for row in known])
+
+    def cleanup_connections(self) -> None:
+        """At the end of a run that refreshed, delete the changes that all consumers have seen."""
+        if self._refreshed:
+            self._refreshed = False
+            with self.connection_named("trickle_cleanup"):
+                self._clean_up()
+        super().cleanup_connections()
 
     def pre_model_hook(self, config: Mapping[str, Any]) -> None:
         """Forget what an earlier model of this thread created."""
@@ -208,6 +217,11 @@ class TrickleAdapter(PostgresAdapter):
         """Give stream tables their type and statistics in dbt's documentation."""
         return catalog.label_catalog(table, facts)
 
+    @warns("changes that every stream table has seen were not deleted")
+    def _clean_up(self) -> None:
+        self._runtime().cleanup()
+        self._refreshed = False
+
     def _runtime(self) -> Runtime:
         """Return the runtime's api on this thread's connection.
 
@@ -215,6 +229,7 @@ class TrickleAdapter(PostgresAdapter):
         """
         from trickle_runtime.api import Runtime
 
+        self._refreshed = True
         schemas = Schemas(self.config.credentials.runtime_schema)
         return Runtime(DbtSession(self.connections), schemas)
 

@@ -32,8 +32,11 @@ STATUS_FIELDS = (
 
 
 def refresh(runtime: Runtime, name: str | None = None, mode: str | None = None) -> Records:
-    """Refresh one stream table, or all that are due or have pending changes."""
-    return runtime.refresh_all() if name is None else [runtime.refresh(name, mode=mode)]
+    """Refresh one stream table, or all that have pending changes."""
+    by = "dbt"
+    if name is None:
+        return runtime.refresh_all(initiated_by=by)
+    return [runtime.refresh(name, mode=mode, initiated_by=by)]
 
 
 def status(runtime: Runtime, name: str | None = None) -> Records:

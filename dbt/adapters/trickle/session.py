@@ -51,6 +51,17 @@ class DbtSession:
         """Roll back the open transaction, dbt's or the runtime's."""
         self._end("ROLLBACK")
 
+    def autocommit(self, sql: str) -> None:
+        """Run one statement outside any transaction, such as VACUUM; none may be open."""
+        connection = self._connections.get_thread_connection()
+        self._connections.resynchronise(connection)
+        handle = connection.handle
+        before, handle.autocommit = handle.autocommit, True
+        try:
+            self._send(connection, self._connections.comment(sql))
+        finally:
+            handle.autocommit = before
+
     def _begin(self, connection: Connection) -> None:
         """Make the server begin a transaction where none is open.
 

@@ -159,8 +159,11 @@ def _options(described: Described) -> StreamTableOptions:
 
 
 def drop(runtime: Runtime, name: Name) -> None:
-    """Drop a stream table and all that was kept for it."""
-    runtime.drop_stream_table(name, if_exists=True)
+    """Drop a stream table and all that was kept for it, as dbt drops: with views on it.
+
+    Stream tables above stay, and read what has its name by their next refresh.
+    """
+    runtime.drop_stream_table(name, cascade=True, if_exists=True, detach=True)
 
 
 def release_schema(runtime: Runtime, schema: str) -> None:

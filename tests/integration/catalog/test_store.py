@@ -67,7 +67,7 @@ def test_update_leaves_the_rest_alone(store, pgt_id):
     before = store.by_id(pgt_id)
     at = datetime(2026, 1, 2, 3, 4, 5, 678, tzinfo=timezone.utc)
     store.update(
-        pgt_id, blown_at=at, fuse_ceiling=10**12, unique_key=None, mode_reasons=[{"a": 1}]
+        pgt_id, next_attempt_at=at, fuse_ceiling=10**12, unique_key=None, mode_reasons=[{"a": 1}]
     )
     after = store.by_id(pgt_id)
     assert (after.next_attempt_at, after.fuse_ceiling, after.unique_key) == (at, 10**12, None)

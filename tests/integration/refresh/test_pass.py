@@ -1,4 +1,4 @@
-"""The pass: chains, diamonds, failures, snapshots (scenarios D1-D7, D11, D14, D16-D18; A1, F1-F3)."""
+"""The pass (scenarios D1-D7, D11, D14, D16-D18; A1, F1-F3 of protocol_in_sql)."""
 
 from __future__ import annotations
 

@@ -161,7 +161,8 @@ def test_replaced_function(rt, sql, orders, oracle):
     sql("CREATE FUNCTION f(x numeric) RETURNS numeric IMMUTABLE LANGUAGE sql AS 'SELECT x * 2'")
     rt.create_stream_table("public.s", "SELECT id, f(amount) AS y FROM orders")
     sql(
-        "CREATE OR REPLACE FUNCTION f(x numeric) RETURNS numeric IMMUTABLE LANGUAGE sql AS 'SELECT x * 3'"
+        "CREATE OR REPLACE FUNCTION f(x numeric) RETURNS numeric"
+        " IMMUTABLE LANGUAGE sql AS 'SELECT x * 3'"
     )
     rt.refresh_all()
     oracle(rt, "s")
@@ -287,7 +288,8 @@ def test_partition_attached_during_the_pass(rt, sql, oracle):
 def test_restored_into_another_cluster(rt, sql, totals, oracle):
     """B6: frontiers of another cluster say nothing here."""
     sql(
-        "UPDATE pgtrickle.pgt_frontiers SET system_identifier = 1, snapshot = '900000000:900000000:'"
+        "UPDATE pgtrickle.pgt_frontiers"
+        " SET system_identifier = 1, snapshot = '900000000:900000000:'"
     )
     sql("INSERT INTO orders VALUES (1000, 1, 5)")
     rt.refresh_all()

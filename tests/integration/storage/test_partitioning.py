@@ -245,13 +245,3 @@ def test_readers_are_not_made_to_wait(session: PsycopgSession, empty_database: s
     reader.close()
     assert add(session, spec, "16") == ["t_p10"]
     assert where(session)["15"] == "t_p10"
-
-
-def test_identity_indexes_are_told_from_the_users(session: PsycopgSession) -> None:
-    make(session, "integer", "10")
-    session.execute("CREATE INDEX mine ON marts.t (v)")
-    (drop,) = table.drop_identity_statements(session, RELATION)
-    session.execute(drop)
-    assert table.drop_identity_statements(session, RELATION) == []
-    rows = session.execute("SELECT indexname FROM pg_indexes WHERE tablename = 't'")
-    assert rows == [{"indexname": "mine"}]

@@ -1,10 +1,12 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timezone
+from types import ModuleType
 from unittest.mock import MagicMock, create_autospec
 
 import pytest
@@ -228,3 +230,15 @@ def test_pause_and_resume(harness: Harness, verb: str) -> None:
     assert result.exit_code == 0
     assert result.stderr == f"{verb}d marts.x\n"
     getattr(harness.runtime, verb).assert_called_once_with("marts.x")
+
+
+@pytest.mark.parametrize("name", ["demo", "bench"])
+def test_some_commands_parse_their_own_arguments(
+    harness: Harness, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    module = ModuleType(f"trickle_runtime.{name}")
+    module.main = main = MagicMock(return_value=1)  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, module.__name__, module)
+    assert harness.run(name, "refresh", "--scale", "1", "--help").exit_code == 1
+    main.assert_called_once_with(["refresh", "--scale", "1", "--help"])
+    assert harness.connections == []

@@ -195,8 +195,8 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pgtrickle, pg_temp AS $$
                 AND NOT EXISTS (SELECT FROM tree own WHERE own.root = tree.root AND own.member = i.inhparent))) AS child
         FROM tree GROUP BY root
     ), triggers AS (
-        SELECT tree.root, jsonb_object_agg(concat_ws(' ', t.tgrelid, t.tgname),
-            concat_ws(' ', t.oid, t.tgenabled, t.xmin)) AS value
+        SELECT tree.root, string_agg(t.tgrelid::text || ' ' || t.tgname || ' ' || t.oid::text || ' '
+            || t.tgenabled::text || ' ' || t.xmin::text, ', ' ORDER BY t.tgrelid, t.tgname) AS value
         FROM (SELECT DISTINCT root, member FROM tree) tree JOIN pg_trigger t ON t.tgrelid = tree.member
         WHERE t.tgname = ANY (ARRAY[
             'pgtrickle' || '_' || tree.root || '_insert', 'pgtrickle' || '_' || tree.root || '_update',
@@ -204,8 +204,9 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pgtrickle, pg_temp AS $$
             'pgtrickle' || '_' || tree.root || '_truncate']::name[])
         GROUP BY tree.root
     ), columns AS (
-        SELECT b.source_relid AS root, jsonb_object_agg(a.attnum::text,
-            concat_ws(' ', quote_ident(a.attname), a.atttypid, a.atttypmod, a.attcollation, a.xmin)) AS value
+        SELECT b.source_relid AS root, string_agg(a.attnum::text || ' ' || quote_ident(a.attname) || ' '
+            || a.atttypid::text || ' ' || a.atttypmod::text || ' ' || a.attcollation::text || ' ' || a.xmin::text,
+            ', ' ORDER BY a.attnum) AS value
         FROM pgtrickle.pgt_sources s
         JOIN pgtrickle.pgt_buffers b ON b.source_relid = s.source_relid AND b.version = s.active_version
         JOIN pg_attribute a ON a.attrelid = b.source_relid AND a.attnum = ANY (b.columns) AND NOT a.attisdropped
@@ -248,24 +249,31 @@ BEGIN
                     WHERE d.source_relid = s.source_relid AND d.source_kind NOT IN ('stream_table', 'view'))
         ), state AS MATERIALIZED (
             SELECT * FROM pgtrickle.pgt_source_state((SELECT array_agg(relid) FROM used))
+        ), found AS (
+            SELECT used.relid, used.name, c.oid IS NOT NULL AS present, s.capture_mode, s.fingerprint, state.state,
+                -- Both ways of quoting a name: only where needed, and always.
+                used.name IN (quote_ident(n.nspname) || '.' || quote_ident(c.relname),
+                    '"' || replace(n.nspname, '"', '""') || '"."' || replace(c.relname, '"', '""') || '"') AS in_place,
+                used.alien OR s.system_identifier <> this_system
+                    OR pg_snapshot_xmax(s.captured_at) > next_xid AS alien,
+                c.relrowsecurity AND row_security_active(c.oid) AS secured,
+                (SELECT m.message FROM pgtrickle.pgt_markers m
+                 WHERE m.source_relid = used.relid AND m.kind = 'X'
+                    AND NOT pg_visible_in_snapshot(m.xid, s.captured_at) LIMIT 1) AS failure
+            FROM used
+            LEFT JOIN pg_class c ON c.oid = used.relid
+            LEFT JOIN pg_namespace n ON n.oid = c.relnamespace
+            LEFT JOIN pgtrickle.pgt_sources s ON s.source_relid = used.relid
+            LEFT JOIN state ON state.source_relid = used.relid
         )
-        SELECT used.relid, used.name, c.oid IS NOT NULL AS present, s.capture_mode, s.fingerprint, state.state,
-            quote_ident(n.nspname) || '.' || quote_ident(c.relname) AS name_now,
-            used.alien OR s.system_identifier <> this_system OR pg_snapshot_xmax(s.captured_at) > next_xid AS alien,
-            c.relrowsecurity AND row_security_active(c.oid) AS secured,
-            (SELECT m.message FROM pgtrickle.pgt_markers m
-             WHERE m.source_relid = used.relid AND m.kind = 'X'
-                AND NOT pg_visible_in_snapshot(m.xid, s.captured_at) LIMIT 1) AS failure
-        FROM used
-        LEFT JOIN pg_class c ON c.oid = used.relid
-        LEFT JOIN pg_namespace n ON n.oid = c.relnamespace
-        LEFT JOIN pgtrickle.pgt_sources s ON s.source_relid = used.relid
-        LEFT JOIN state ON state.source_relid = used.relid
+        SELECT * FROM found f
+        WHERE (f.in_place AND NOT f.alien AND NOT f.secured AND f.failure IS NULL
+            AND (f.capture_mode = 'poll' OR f.state = f.fingerprint)) IS NOT TRUE
     LOOP
         source_relid := r.relid;
         new_relid := NULL;
         -- to_regclass() is asked only where the name may have moved: it fails on schemas closed to us.
-        IF NOT r.present OR r.name_now <> r.name THEN
+        IF r.in_place IS NOT TRUE THEN
             new_relid := nullif(to_regclass(r.name)::oid, r.relid);
         END IF;
         SELECT found.kind, found.message INTO kind, message FROM (VALUES

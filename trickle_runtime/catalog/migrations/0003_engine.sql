@@ -94,7 +94,7 @@ END $$;
 CREATE FUNCTION pgtrickle.pgt_survey(p_ids bigint[], p_locks boolean)
 RETURNS TABLE (
     pgt_id bigint, relid oid, relation text, status text, fuse_state text, blow_reason text, reads bigint[],
-    stale boolean, moved boolean, pending bigint, lock_names text[], lock_relids bigint[]
+    stale boolean, moved boolean, pending bigint, lock_timeout text, lock_names text[], lock_relids bigint[]
 )
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pgtrickle, pg_temp
 SET plan_cache_mode = force_generic_plan SET jit = off AS $$
@@ -151,7 +151,8 @@ BEGIN
             WHERE s.pgt_id = ANY (wanted)
         )
         SELECT f.pgt_id, f.pgt_relid, pgtrickle.pgt_relation_name(f.pgt_relid), f.status, f.fuse_state, f.blow_reason,
-            coalesce(f.reads, '{}'), f.stale, f.moved, f.changes, lockable.names, lockable.relids
+            coalesce(f.reads, '{}'), f.stale, f.moved, f.changes,
+            (SELECT p.value FROM pgtrickle.pgt_settings p WHERE p.name = 'lock_timeout'), lockable.names, lockable.relids
         FROM found f
         LEFT JOIN LATERAL (
             SELECT array_agg(l.name) AS names, array_agg(l.relid::bigint) AS relids
