@@ -39,8 +39,7 @@ def cli_page() -> str:
 def _cli_lines() -> Iterator[str]:
     yield from ("# Command line", "", NOTE, "")
     yield from HEAD
-    context = click.Context(cli.cli, info_name="trickle-runtime")
-    context.auto_envvar_prefix = "TRICKLE"
+    context = cli.cli.make_context("trickle-runtime", [], resilient_parsing=True)
     yield from _command(cli.cli, context, "##")
 
 
@@ -59,7 +58,8 @@ def _command(command: click.Command, context: click.Context, level: str) -> Iter
         for name in command.list_commands(context):
             below = command.get_command(context, name)
             assert below is not None
-            yield from _command(below, click.Context(below, context, name), "##")
+            made = below.make_context(name, [], context, resilient_parsing=True)
+            yield from _command(below, made, "##")
 
 
 def _option(option: click.Option, context: click.Context) -> str:

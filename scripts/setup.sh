@@ -27,7 +27,7 @@ find_python() {
             printf '%s' "$candidate"
             return
         fi
-        without_venv=$candidate
+        without_venv=${without_venv:-$candidate}
     done
     [ -z "$without_venv" ] || fail "$without_venv has no venv and ensurepip modules." \
         "On Debian and Ubuntu: apt-get install python3-venv; then run make setup again."

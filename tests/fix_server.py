@@ -63,7 +63,8 @@ def server(pg_bin: str | None) -> Iterator[TestServer]:
     if address:
         yield ExternalServer(address, _version_at(address))
     else:
-        with Server(settings=FAST_SETTINGS, pg_bin=pg_bin) as embedded:
+        settings = {**FAST_SETTINGS, "max_prepared_transactions": "10"}
+        with Server(settings=settings, pg_bin=pg_bin) as embedded:
             yield embedded
 
 

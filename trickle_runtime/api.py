@@ -21,7 +21,7 @@ from trickle_runtime.config import Schemas, StreamTableOptions
 from trickle_runtime.db.connection import PsycopgSession
 from trickle_runtime.db.connection import connect as open_session
 from trickle_runtime.db.session import Row, Session
-from trickle_runtime.errors import AlreadyExists
+from trickle_runtime.errors import AlreadyExists, InvalidConfig
 from trickle_runtime.refresh import (
     alter,
     create,
@@ -163,7 +163,7 @@ class Runtime:
     ) -> AlterResult:
         """Change the query or options of a stream table; what is not given stays."""
         with self._ended():
-            row = self._store().get(name)
+            row = self._row(name)
             return alter.alter(
                 self.session, self.schemas, row, query, options, initiated_by=initiated_by
             )
@@ -183,10 +183,8 @@ class Runtime:
         with self._ended():
             if if_exists and self._store().find(name) is None:
                 return []
-            row = self._store().get(name)
-            return drop.drop(
-                self.session, self.schemas, row, cascade=cascade, detach=detach
-            )
+            row = self._row(name)
+            return drop.drop(self.session, self.schemas, row, cascade=cascade, detach=detach)
 
     def pause(self, name: Name) -> None:
         """Stop refreshing a stream table."""
@@ -199,12 +197,12 @@ class Runtime:
     def query(self, name: Name) -> str:
         """Return the query of a stream table as its author wrote it."""
         with self._ended():
-            return self._store().get(name).query
+            return self._row(name).query
 
     def options(self, name: Name) -> StreamTableOptions:
         """Return the options of a stream table."""
         with self._ended():
-            return redefine.options_of(self._store().get(name))
+            return redefine.options_of(self._row(name))
 
     # Refreshes.
 
@@ -218,17 +216,19 @@ class Runtime:
             NotActive: it is paused.
             TrickleError: what made the refresh fail; nothing of it was applied.
         """
+        if mode not in {None, "differential", "full"}:
+            raise InvalidConfig(f"mode {mode!r} is not valid", hint="Modes: differential, full.")
         with self._ended():
-            row = self._store().get(name)
+            pgt_id = self._id(name)
             outcome = engine.run_pass(
                 self.session,
                 self.schemas,
-                [row.pgt_id],
+                [pgt_id],
                 initiated_by=initiated_by,
                 force_mode=mode,
                 ancestors=True,
                 wait=True,
-            ).results[row.pgt_id]
+            ).results[pgt_id]
             if outcome.error is not None:
                 raise outcome.error
             return outcome
@@ -244,7 +244,7 @@ class Runtime:
     def verify(self, name: Name) -> VerifyResult:
         """Refresh a stream table and compare it with its query at the same snapshot."""
         with self._ended():
-            pgt_id = self._store().get(name).pgt_id
+            pgt_id = self._id(name)
             return verify.verify(self.session, self.schemas, [pgt_id])[0]
 
     def verify_all(self) -> list[VerifyResult]:
@@ -267,7 +267,7 @@ class Runtime:
             WaitTimeout: that took longer than ``timeout`` seconds.
         """
         with self._ended():
-            statuses.wait(self.session, self.schemas, self._store().get(name), timeout)
+            statuses.wait(self.session, self.schemas, self._row(name), timeout)
 
     # The fuse.
 
@@ -280,20 +280,22 @@ class Runtime:
     def fuse_status(self, name: Name | None = None) -> list[Row]:
         """Return the fuses, of one stream table where ``name`` is given."""
         with self._ended():
-            return inspect.fuse_status(self.session, self.schemas, self._id(name))
+            return inspect.fuse_status(
+                self.session, self.schemas, None if name is None else self._id(name)
+            )
 
     # Questions.
 
     def status(self, *names: Name) -> list[StreamTableStatus]:
         """Return how stream tables are: all, or the named ones."""
         with self._ended():
-            ids = [self._store().get(name).pgt_id for name in names] if names else None
+            ids = [self._id(name) for name in names] if names else None
             return statuses.status(self.session, self.schemas, ids)
 
     def history(self, name: Name, *, limit: int = 20) -> list[HistoryEntry]:
         """Return the last refreshes of a stream table, newest first."""
         with self._ended():
-            return self._store().history(self._store().get(name).pgt_id, limit)
+            return self._store().history(self._id(name), limit)
 
     def validate_query(self, query: str) -> list[Check]:
         """Return how a query would be maintained, and why; creates nothing."""
@@ -308,7 +310,7 @@ class Runtime:
     def explain_delta(self, name: Name, changed: Sequence[str] | None = None) -> tuple[Step, ...]:
         """Return the statements of a refresh after changes in some sources (default: all)."""
         with self._ended():
-            row = self._store().get(name)
+            row = self._row(name)
             return explain.explain_delta(self.session, self.schemas, row, changed)
 
     def diagnose_errors(self, name: Name) -> list[Row]:
@@ -345,11 +347,17 @@ class Runtime:
     def _store(self) -> Store:
         return Store(self.session, self.schemas)
 
-    def _id(self, name: Name | None) -> int | None:
-        return None if name is None else self._store().get(name).pgt_id
+    def _id(self, name: Name) -> int:
+        """Return a stream table's number without reading all of its row, where there is one."""
+        found = inspect.number(self.session, self.schemas, text(name))
+        return self._row(name).pgt_id if found is None else found
 
     def _row(self, name: Name) -> StreamTable:
-        return self._store().get(name)
+        """Return a stream table, which may have got another oid by a dump and restore."""
+        found = self._store().find(name)
+        if found is None and inspect.rehome(self.session, self.schemas):
+            self.session.commit()
+        return found or self._store().get(name)
 
     def _call(self, function: str, name: Name) -> None:
         with self._ended():

@@ -105,6 +105,8 @@ class SessionCases:
         session.execute("insert into marks values (1)")
         session.commit()
         session.autocommit("vacuum marks")
+        params = {"note": "100%"}
+        assert session.autocommit("select %(note)s as a", params) == [{"a": "100%"}]
         assert session.execute("select count(*) as n from marks") == [{"n": 1}]
 
     def test_dbts_next_statement_begins_a_transaction(

@@ -20,6 +20,7 @@ _SETTINGS = {
     "maintenance_work_mem": "512MB",
     "max_wal_size": "16GB",
     "checkpoint_timeout": "1h",
+    "random_page_cost": "1.1",
     "jit": "off",
     "autovacuum": "off",  # every measurement vacuums by itself, before the clock starts
 }
@@ -28,7 +29,8 @@ SELECT current_setting('server_version') AS version,
        (SELECT string_agg(name || '=' || current_setting(name), ', ' ORDER BY name)
         FROM pg_settings
         WHERE name IN ('shared_buffers', 'work_mem', 'fsync', 'synchronous_commit', 'wal_level',
-                       'jit', 'autovacuum', 'max_parallel_workers_per_gather')) AS settings
+                       'jit', 'random_page_cost', 'autovacuum',
+                       'max_parallel_workers_per_gather')) AS settings
 """
 
 

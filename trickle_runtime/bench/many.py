@@ -41,6 +41,11 @@ class CountingSession:
         self.calls += 1
         return self.inner.execute(sql, params)
 
+    def autocommit(self, sql: str, params: Mapping[str, object] | None = None) -> list[Row]:
+        """Count and pass on."""
+        self.calls += 1
+        return self.inner.autocommit(sql, params)
+
     def commit(self) -> None:
         """Pass on; counted where a transaction is open."""
         self.calls += self._open()

@@ -113,6 +113,7 @@ def run(
                 "CREATE TABLE AS / ours",
             ),
             tuple(rows),
+            ("Ours: mode differential at every rate; what auto does is measured by sweep.",),
         ),
     )
 
@@ -174,7 +175,7 @@ class _Run:
         self.session.commit()
 
     def _by_us(self) -> None:
-        self.runtime.refresh(self.view.stream_table)
+        self.runtime.refresh(self.view.stream_table, mode="differential")
 
     def _set_up(self) -> None:
         view = self.view

@@ -27,7 +27,7 @@ from trickle_runtime.db import sql
 from trickle_runtime.db.session import Row, Session
 
 _Result = TypeVar("_Result")
-_ATTEMPTS = 40
+_ATTEMPTS = 100  # a minute, mostly: longer than most passes hold the view of a buffer
 _LOCK_CLASSES = {"55P03", "40P01", "40001"}
 
 

@@ -175,7 +175,11 @@ WHERE s.source_relid = ANY (%(relids)s::oid[]) AND s.fingerprint ->> 'kind' LIKE
 
 -- name: vanished_stream_tables
 SELECT t.pgt_id FROM pgtrickle.pgt_stream_tables t
-WHERE NOT EXISTS (SELECT FROM pg_class c WHERE c.oid = t.pgt_relid) ORDER BY t.pgt_id
+WHERE NOT EXISTS (SELECT FROM pg_class c WHERE c.oid = t.pgt_relid)
+    -- In a restored database all oids are others; that is not for us to tidy up.
+    AND NOT EXISTS (SELECT FROM pgtrickle.pgt_frontiers f WHERE f.pgt_id = t.pgt_id
+        AND f.system_identifier <> pgtrickle.pgt_system_identifier())
+ORDER BY t.pgt_id
 
 -- name: forget_stream_table
 DELETE FROM pgtrickle.pgt_stream_tables t
@@ -221,7 +225,7 @@ WITH frontiers AS MATERIALIZED (
         AND b.ctid > %(after)s::tid
     LIMIT %(batch)s FOR UPDATE OF b SKIP LOCKED
 ), gone AS (
-    DELETE FROM {buffer} b USING consumed WHERE b.ctid = consumed.place RETURNING b.ctid AS place
+    DELETE FROM {buffer} b WHERE b.ctid = ANY (ARRAY(SELECT place FROM consumed)) RETURNING b.ctid AS place
 )
 SELECT count(*) AS deleted, max(place)::text AS last FROM gone
 
@@ -264,7 +268,7 @@ WITH consumed AS MATERIALIZED (
     SELECT l.ctid AS place FROM {log} l WHERE l.refresh_no <= %(consumed)s
     LIMIT %(batch)s FOR UPDATE OF l SKIP LOCKED
 ), gone AS (
-    DELETE FROM {log} l USING consumed WHERE l.ctid = consumed.place RETURNING 1
+    DELETE FROM {log} l WHERE l.ctid = ANY (ARRAY(SELECT place FROM consumed)) RETURNING 1
 )
 SELECT count(*) AS deleted FROM gone
 

@@ -17,6 +17,7 @@ from trickle_runtime.db.session import Session
 QUERIES = "capture/queries.sql"
 # A table of ours can have 1600 columns, two of which are not the source's.
 _MOST_COLUMNS = 1598
+_FIRST_USER_OID = 16384
 
 
 @dataclass(frozen=True)
@@ -121,6 +122,7 @@ def _obstacle(source: Description, columns: Sequence[Column]) -> str | None:
     replicated = [m.name for m in source.members if m.subscribed and not m.owned]
     virtual = [column.name for column in columns if column.expression is not None]
     obstacles = (
+        (source.relid < _FIRST_USER_OID, f"{source.name} belongs to PostgreSQL"),
         (source.persistence == "t", f"{source.name} is a temporary table"),
         (bool(foreign), f"{', '.join(foreign[:3])}: changes of a foreign table happen elsewhere"),
         (bool(closed), f"no TRIGGER privilege on {', '.join(closed[:3])}"),

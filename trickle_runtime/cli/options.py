@@ -1,13 +1,15 @@
-"""The options of a stream table, shared by ``create`` and ``alter``.
+"""Options that several commands share, or that need a type of their own.
 
-Invariant: what the user did not give is not passed on, so that defaults and unchanged values are
-decided in ``config.StreamTableOptions`` alone.
+Invariant: what the user did not give of a stream table's options is not passed on, so that
+defaults and unchanged values are decided in ``config.StreamTableOptions`` alone.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import timezone, tzinfo
 from typing import Any, TextIO, TypeVar
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import click
 
@@ -28,6 +30,16 @@ _OPTIONS = (
     click.option("--append-only/--no-append-only", default=None),
     click.option("--unique-key", help="Columns that identify a row, comma-separated."),
 )
+
+
+def time_zone(ctx: click.Context, param: click.Parameter, value: str) -> tzinfo:
+    """Return the zone of that name; UTC needs no database of time zones."""
+    if value == "UTC":
+        return timezone.utc
+    try:
+        return ZoneInfo(value)
+    except (ZoneInfoNotFoundError, ValueError) as error:
+        raise click.BadParameter(f"there is no time zone {value!r}", ctx, param) from error
 
 
 def stream_table_options(function: Function) -> Function:

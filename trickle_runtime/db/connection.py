@@ -66,11 +66,11 @@ class PsycopgSession:
         if self._in_transaction() and not self.connection.closed:
             self._run("ROLLBACK", None)
 
-    def autocommit(self, sql: str) -> None:
+    def autocommit(self, sql: str, params: Mapping[str, object] | None = None) -> list[Row]:
         """Run one statement outside any transaction, such as VACUUM."""
         if self._in_transaction():
             raise errors.InternalError("a transaction is open", detail=sql)
-        self._run(sql, None)
+        return self._run(sql, params)
 
     def fileno(self) -> int:
         """Return the socket, which becomes readable when a notification arrives."""

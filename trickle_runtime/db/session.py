@@ -43,6 +43,6 @@ class Session(Protocol):
 class AutocommitSession(Session, Protocol):
     """A session that can also run statements PostgreSQL forbids inside a transaction (VACUUM)."""
 
-    def autocommit(self, sql: str) -> None:
-        """Run one statement outside any transaction; none may be open."""
+    def autocommit(self, sql: str, params: Mapping[str, object] | None = None) -> list[Row]:
+        """Run one statement outside any transaction, in one round trip; none may be open."""
         ...

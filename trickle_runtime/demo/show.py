@@ -25,7 +25,13 @@ from trickle_runtime.embedded import Server
 from trickle_runtime.tpch import data
 
 _DATABASE = "postgres"
-_SETTINGS = {"shared_buffers": "512MB", "work_mem": "32MB", "max_wal_size": "4GB", "jit": "off"}
+_SETTINGS = {
+    "shared_buffers": "512MB",
+    "work_mem": "32MB",
+    "max_wal_size": "4GB",
+    "random_page_cost": "1.1",  # as everyone sets it who has no spinning disk
+    "jit": "off",
+}
 _PARTITIONED = f"{project.SCHEMA}.daily_revenue"
 
 
@@ -156,7 +162,9 @@ class Show:
     def _act(self, what: str) -> None:
         self._number += 1
         elapsed = time.monotonic() - self._started
-        self.console.print(f"[bold]{self._number}. {what}[/]  [dim]({elapsed:.0f} s)[/]")
+        self.console.print(
+            f"[bold]{self._number}. {what}[/]  [dim]({elapsed:.0f} s)[/]", soft_wrap=True
+        )
 
     def _say(self, what: str) -> None:
         self.console.print("    " + what, markup=False, soft_wrap=True)

@@ -17,9 +17,7 @@ from trickle_runtime.db import sql
 from trickle_runtime.db.session import Row, Session
 
 _RUNS = 3
-_CAPTION = (
-    f"ms: median of a differential refresh; full: CREATE TABLE AS of the query, {_RUNS} runs"
-)
+_CAPTION = "medians; ms: differential refresh, full ms: CREATE TABLE AS"
 _CREATE = "CREATE TEMPORARY TABLE demo_full AS {query}"
 
 

@@ -15,7 +15,7 @@ from trickle_runtime.catalog.models import StreamTable
 from trickle_runtime.catalog.store import Store
 from trickle_runtime.config import Schemas, StreamTableOptions
 from trickle_runtime.db.session import Session
-from trickle_runtime.errors import DependencyCycle
+from trickle_runtime.errors import DependencyCycle, NotActive
 from trickle_runtime.refresh import create, locks, meaning, redefine, replace
 from trickle_runtime.refresh.definition import Definition
 from trickle_runtime.refresh.members import queries
@@ -41,6 +41,11 @@ def alter(
         DependencyCycle: the query would make the table depend on itself; nothing is changed.
     """
     session.commit()
+    if row.status == "initializing":
+        raise NotActive(
+            f"{row.relation} is being created",
+            hint="If nobody does so any more, create it again: that starts over.",
+        )
     before = redefine.options_of(row)
     options = StreamTableOptions.parse(values, before)
     changed = [name for name in before.changes(options) if name != "initialize"]

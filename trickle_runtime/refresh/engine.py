@@ -19,7 +19,7 @@ from trickle_runtime.config import Schemas
 from trickle_runtime.db.session import Session
 from trickle_runtime.db.sql import render
 from trickle_runtime.errors import DatabaseError, TrickleError
-from trickle_runtime.refresh import bookkeeping, fuse, locks, opening, sources
+from trickle_runtime.refresh import bookkeeping, fuse, inspect, locks, memory, opening, sources
 from trickle_runtime.refresh.members import (
     Member,
     Observation,
@@ -67,6 +67,7 @@ def run_pass(
         try:
             return _Attempt(session, schemas, request, faults, followed).run()
         except opening.RelationsMoved:
+            memory.forget(session)
             session.rollback()
     raise DatabaseError("the relations of the pass keep changing", sqlstate="40001")
 
@@ -74,12 +75,14 @@ def run_pass(
 def run_all(session: Session, schemas: Schemas, *, initiated_by: str) -> list[RefreshResult]:
     """Refresh every stream table that has something to do, a pass for each refresh group."""
     session.commit()
-    reads = {one.pgt_id: one.reads for one in survey(session, schemas, None).values()}
-    session.rollback()
-    results: dict[int, RefreshResult] = {}
-    for group in dag.refresh_groups(reads):
-        outcome = run_pass(session, schemas, group, initiated_by=initiated_by)
-        results.update(outcome.results)
+    found = survey(session, schemas, None, alone=True)
+    idle = Progress(Request(None, initiated_by))
+    results = idle.results
+    for group in dag.refresh_groups({one.pgt_id: one.reads for one in found.values()}):
+        if any(found[pgt_id].stale for pgt_id in group):
+            results.update(run_pass(session, schemas, group, initiated_by=initiated_by).results)
+        else:
+            idle.up_to_date([found[pgt_id] for pgt_id in group])
     return [results[pgt_id] for pgt_id in sorted(results)]
 
 
@@ -103,11 +106,13 @@ class _Attempt:
 
     def run(self) -> PassResult:
         """Look what there is to do, and do it."""
-        found = survey(self._session, self._schemas, self._request.pgt_ids)
-        stale = self._stale(found)
-        hook = self._request.before_commit
-        if not stale and hook is None:
-            self._session.rollback()
+        found = memory.recall(self._session, self._request.pgt_ids)
+        if found is not None:
+            stale = {pgt_id for pgt_id in found if self._request.includes(pgt_id)}
+        else:
+            found = survey(self._session, self._schemas, self._request.pgt_ids, alone=True)
+            stale = self._stale(found)
+        if not stale and self._request.before_commit is None:
             self._progress.up_to_date(found.values())
             return PassResult(self._progress.results)
         with locks.held(
@@ -142,6 +147,10 @@ class _Attempt:
     def _follow(self, moved: set[int]) -> None:
         """Follow what changed otherwise than by rows, then begin again."""
         seen = observe(self._session, self._schemas, sorted(moved))
+        lost = any(one.relation is None or not one.frontier_valid for one in seen.members.values())
+        if lost and inspect.rehome(self._session, self._schemas):
+            self._session.commit()
+            raise opening.RelationsMoved
         wanted = sources.moved(seen, self._faults, self._followed) & moved
         if not wanted:  # nothing can be followed: the pass will say what is wrong
             return
@@ -164,7 +173,9 @@ class _Attempt:
             self._session.rollback()
             self._lose(held, error)
             return PassResult(self._progress.results)
-        self._settle(seen, transaction)
+        memory.remember(self._session, self._request.pgt_ids, found)
+        if self._progress.has_news:
+            self._settle(seen, transaction)
         self._progress.up_to_date(seen.members.values())
         return PassResult(self._progress.results, seen.snapshot, seen.at)
 
@@ -183,7 +194,9 @@ class _Attempt:
         if not set(held) <= seen.members.keys():
             raise opening.RelationsMoved
         for pgt_id in self._touched(found, held):
-            opening.check(locked, seen.members[pgt_id].lockable.items())
+            member = seen.members[pgt_id]
+            opening.check(locked, member.lockable.items())
+            opening.hold(self._session, self._schemas, member.materialized_views)
         if sources.moved(seen, self._faults, self._followed) & set(held):
             raise opening.RelationsMoved
         self._progress.fail_faulty(seen, held, self._faults)
@@ -245,11 +258,20 @@ class _Attempt:
                 )
             for pgt_id in progress.skipped_changes:
                 fuse.skipped(self._session, self._schemas, pgt_id)
+            self._analyze_tables(seen)
             transaction.runner.statements.store()
             self._session.commit()
         except DatabaseError as error:
             logger.warning("status not recorded: %s", error, extra={"action": "settle_failed"})
             self._session.rollback()
+
+    def _analyze_tables(self, seen: Observation) -> None:
+        """Keep the planner's idea of tables of which a good part has changed."""
+        text = queries(self._schemas)["analyze"]
+        for pgt_id, (work, outcome) in self._progress.done.items():
+            if outcome.changed > max(ANALYZE_AFTER, seen.members[pgt_id].rows / 5):
+                for relation in (work.member.name, *work.member.states):
+                    self._session.execute(render(text, relation=relation))
 
     def _lose(self, held: list[int], error: DatabaseError) -> None:
         """The whole pass was rolled back: nothing of it is left but the errors."""

@@ -94,6 +94,7 @@ def explain_query_rewrite(session: Session, schemas: Schemas, query: str) -> lis
             RewritePass(f"{step.kind} {number}", True, step.sql)
             for number, step in enumerate(steps, 1)
         ]
+    passes += [RewritePass(one.code, False, one.message) for one in analysis.reasons]
     key = "none" if analysis.key is None else _names(analysis.key)
     passes.append(RewritePass("delta_key", False, key))
     return passes

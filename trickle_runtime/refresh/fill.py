@@ -73,6 +73,7 @@ def _open(session: Session, schemas: Schemas, job: Job) -> Observation:
     )
     seen = _seen(session, schemas, job)
     opening.check(locked, seen.members[job.pgt_id].lockable.items())
+    opening.hold(session, schemas, seen.members[job.pgt_id].materialized_views)
     return seen
 
 

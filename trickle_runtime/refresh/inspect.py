@@ -15,6 +15,17 @@ def call(session: Session, schemas: Schemas, function: str, name: str) -> list[R
     return session.execute(queries(schemas)[function], {"name": name})
 
 
+def number(session: Session, schemas: Schemas, name: str) -> int | None:
+    """Return the number of a stream table, if there is one of that name."""
+    rows = session.execute(queries(schemas)["number"], {"name": name})
+    return rows[0]["pgt_id"] if rows else None
+
+
+def rehome(session: Session, schemas: Schemas) -> bool:
+    """Find everything again by name after a dump was restored; whether that was necessary."""
+    return bool(session.execute(queries(schemas)["rehome"])[0]["moved"])
+
+
 def fuse_status(session: Session, schemas: Schemas, pgt_id: int | None) -> list[Row]:
     """Return the fuses, of one stream table where ``pgt_id`` is given."""
     return session.execute(queries(schemas)["fuse_status"], {"pgt_id": pgt_id})

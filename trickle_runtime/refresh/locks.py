@@ -12,7 +12,7 @@ from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 
 from trickle_runtime.config import Schemas
-from trickle_runtime.db.session import Session
+from trickle_runtime.db.session import AutocommitSession, Session
 from trickle_runtime.errors import DatabaseError
 from trickle_runtime.refresh.members import queries
 
@@ -61,8 +61,11 @@ def _release(session: Session, schemas: Schemas, pgt_ids: Sequence[int]) -> None
     parameters = {"space": space(schemas), "pgt_ids": list(pgt_ids)}
     try:
         session.rollback()
-        session.execute(queries(schemas)["unlock"], parameters)
-        session.commit()
+        if isinstance(session, AutocommitSession):
+            session.autocommit(queries(schemas)["unlock"], parameters)
+        else:
+            session.execute(queries(schemas)["unlock"], parameters)
+            session.commit()
     except DatabaseError as error:
         if not error.transient:
             raise

@@ -49,6 +49,7 @@ class Member:
     pgt_id: int
     relid: int
     relation: str | None  # qualified, quoted; None: somebody dropped it
+    rows: int  # about
     canonical_query: str
     definition_version: int
     created_at: str
@@ -110,6 +111,15 @@ class Member:
     def reads(self) -> tuple[int, ...]:
         """Edges for the graph: stream tables by pgt_id, other relations by -relid."""
         return tuple(one.pgt_id if one.pgt_id is not None else -one.relid for one in self.sources)
+
+    @property
+    def materialized_views(self) -> dict[str, int]:
+        """Its sources that can't be locked before the snapshot."""
+        return {
+            one.name: one.relid
+            for one in self.sources
+            if one.kind == "matview" and one.name is not None
+        }
 
     def marker(self) -> str | None:
         """Return why markers of a source ask for a full difference, if they do."""

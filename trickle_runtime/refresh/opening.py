@@ -69,6 +69,21 @@ def check(locked: Relations, needed: Iterable[tuple[str, int]]) -> None:
         raise RelationsMoved
 
 
+def hold(session: Session, schemas: Schemas, views: Relations) -> None:
+    """Keep materialized views, which can't be locked before the snapshot, from being refreshed.
+
+    Raises:
+        RelationsMoved: one was, since the snapshot, and looks empty at it.
+    """
+    if not views:
+        return
+    text = queries(schemas)
+    touches = [render(text["touch"], relation=name) for name in in_order(views)]
+    session.execute(";\n".join(touches))
+    if session.execute(text["refilled"], {"relids": list(views.values())}):
+        raise RelationsMoved
+
+
 def in_order(relations: Relations) -> list[str]:
     """Return names in the order in which everybody locks them."""
     return sorted(relations, key=lambda name: relations[name])

@@ -73,6 +73,11 @@ class Progress:
         self.skipped_changes: set[int] = set()
         self._blocked: set[int] = set()  # what reads them waits
 
+    @property
+    def has_news(self) -> bool:
+        """Whether anything is to be recorded beside the refreshes."""
+        return bool(self.done or self.failures or self.blows or self.skipped_changes)
+
     def blocker(self, member: Member) -> int | None:
         """Return a stream table below that could not be refreshed, if there is one."""
         return next((one for one in member.reads if one in self._blocked), None)

@@ -386,3 +386,16 @@ WHERE i.indrelid = %(relid)s AND c.relname ^@ 'pgt_identity_'
 
 -- name: drop_index
 DROP INDEX {index}
+
+-- name: touch
+SELECT FROM {relation} LIMIT 0
+
+-- name: refilled
+-- pg_class as it was at the snapshot, the file as it is now.
+SELECT c.oid FROM pg_class c WHERE c.oid = ANY (%(relids)s::oid[]) AND c.relfilenode <> pg_relation_filenode(c.oid)
+
+-- name: number
+SELECT pgt_id FROM pgtrickle.pgt_stream_tables WHERE pgt_relid = to_regclass(%(name)s)
+
+-- name: rehome
+SELECT pgtrickle.pgt_rehome() AS moved

@@ -258,6 +258,7 @@ def locked(session: Session, schemas: Schemas, row: StreamTable) -> Observation:
     names = opening.begin(session, schemas, timeout, write=write, read=member.lockable)
     seen = observe(session, schemas, [row.pgt_id])
     opening.check(names, seen.members[row.pgt_id].lockable.items())
+    opening.hold(session, schemas, seen.members[row.pgt_id].materialized_views)
     return seen
 
 

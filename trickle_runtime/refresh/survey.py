@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from trickle_runtime import dag
 from trickle_runtime.config import Schemas
-from trickle_runtime.db.session import Row, Session
+from trickle_runtime.db.session import AutocommitSession, Row, Session
 from trickle_runtime.refresh.members import queries
 
 FEW = 8
@@ -45,14 +45,19 @@ class Surveyed:
 
 
 def survey(
-    session: Session, schemas: Schemas, pgt_ids: Iterable[int] | None
+    session: Session,
+    schemas: Schemas,
+    pgt_ids: Iterable[int] | None,
+    *,
+    alone: bool = False,
 ) -> dict[int, Surveyed]:
     """Return the given stream tables (None: all) and those below them.
 
-    What to lock is known for few only; ask ``with_locks`` for it.
+    What to lock is known for few only; ask ``with_locks`` for it. ``alone`` says that no
+    transaction is open and none is wanted: one round trip then.
     """
     ids = None if pgt_ids is None else sorted(pgt_ids)
-    return _survey(session, schemas, ids, locks=ids is not None and len(ids) <= FEW)
+    return _survey(session, schemas, ids, locks=ids is not None and len(ids) <= FEW, alone=alone)
 
 
 def with_locks(
@@ -66,9 +71,18 @@ def with_locks(
 
 
 def _survey(
-    session: Session, schemas: Schemas, ids: list[int] | None, *, locks: bool
+    session: Session,
+    schemas: Schemas,
+    ids: list[int] | None,
+    *,
+    locks: bool,
+    alone: bool = False,
 ) -> dict[int, Surveyed]:
-    rows = session.execute(queries(schemas)["survey"], {"pgt_ids": ids, "locks": locks})
+    text, parameters = queries(schemas)["survey"], {"pgt_ids": ids, "locks": locks}
+    if alone and isinstance(session, AutocommitSession):
+        rows = session.autocommit(text, parameters)
+    else:
+        rows = session.execute(text, parameters)
     return {row["pgt_id"]: _surveyed(row) for row in rows}
 
 

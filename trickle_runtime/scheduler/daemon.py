@@ -10,11 +10,13 @@ polling alone is enough. Times are the database's.
 from __future__ import annotations
 
 import logging
+import signal
 import threading
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone, tzinfo
+from types import FrameType
 
 from trickle_runtime.catalog import migrate
 from trickle_runtime.config import Schemas
@@ -103,6 +105,15 @@ class Daemon:
             self._hurry.set()
         self._stop.set()
         self._wakeup.set()
+
+    def stop_on_signals(self) -> None:
+        """Let SIGTERM and SIGINT call ``stop``; to be called by the main thread."""
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._on_signal)
+
+    def _on_signal(self, number: int, frame: FrameType | None) -> None:
+        del number, frame
+        self.stop()
 
     def close(self) -> None:
         """Let the running passes end, sign off, and close all connections."""

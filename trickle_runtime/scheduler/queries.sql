@@ -24,7 +24,7 @@ ORDER BY t.pgt_id; COMMIT
 -- Members that somebody else refreshed, or stopped, after the tick that found them due.
 SELECT pgt_id
 FROM pgtrickle.pgt_stream_tables
-WHERE pgt_id = ANY (%(pgt_ids)s) AND (status <> 'active' OR last_refresh_at > %(tick)s); COMMIT
+WHERE pgt_id = ANY (%(pgt_ids)s) AND (status NOT IN ('active', 'error') OR last_refresh_at > %(tick)s); COMMIT
 
 -- name: try_lock
 SELECT pg_try_advisory_lock(hashtext('pgtrickle.' || %(kind)s), %(number)s) AS locked; COMMIT

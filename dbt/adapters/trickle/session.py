@@ -51,14 +51,14 @@ class DbtSession:
         """Roll back the open transaction, dbt's or the runtime's."""
         self._end("ROLLBACK")
 
-    def autocommit(self, sql: str) -> None:
+    def autocommit(self, sql: str, params: Mapping[str, object] | None = None) -> list[Row]:
         """Run one statement outside any transaction, such as VACUUM; none may be open."""
         connection = self._connections.get_thread_connection()
-        self._connections.resynchronise(connection)
         handle = connection.handle
+        self._connections.resynchronise(connection)
         before, handle.autocommit = handle.autocommit, True
         try:
-            self._send(connection, self._connections.comment(sql))
+            return self._run(connection, sql if params is None else _bind(connection, sql, params))
         finally:
             handle.autocommit = before
 

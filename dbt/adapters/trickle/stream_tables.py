@@ -39,10 +39,19 @@ _OPTIONS = (
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a run says of a stream table, and what it warns of."""
+    """What became of a stream table whose query is the same.
 
-    message: str
+    ``words`` say what was done, or why nothing was; empty where there was nothing to do.
+    """
+
+    words: str
+    refreshed: bool = False
     warning: str | None = None
+
+    @property
+    def message(self) -> str:
+        """The words as a run's message."""
+        return f"STREAM TABLE {self.words}" if self.refreshed else _say("unchanged", self.words)
 
 
 def create(runtime: Runtime, name: Name, desired: StreamTableConfig, *, replace: bool) -> str:
@@ -96,17 +105,19 @@ def refresh(
     """Bring an unchanged stream table up to date, unless something else does."""
     reason = _why_not(desired, described)
     if reason is not None:
-        return Outcome(_say("unchanged", reason))
+        return Outcome(reason)
     if described["status"] in {"suspended", "error"}:
         runtime.resume(name)
     try:
         result = runtime.refresh(name, initiated_by=INITIATED_BY)
     except FuseBlown as error:
         warning = f"{error} Reset it with `dbt run-operation trickle_reset_fuse`."
-        return Outcome(_say("unchanged", "not refreshed: its fuse is blown"), warning)
-    if result.error is not None:
-        raise result.error
-    return Outcome(_refreshed(result))
+        return Outcome("not refreshed: its fuse is blown", warning=warning)
+    if result.action == "NO_DATA":
+        return Outcome("")
+    if result.status == "skipped":
+        return Outcome(f"not refreshed: {result.reason}")
+    return Outcome(f"refreshed {_counts(result)}", refreshed=True)
 
 
 def _why_not(desired: StreamTableConfig, described: Described) -> str | None:
@@ -119,12 +130,6 @@ def _why_not(desired: StreamTableConfig, described: Described) -> str | None:
     if desired.refresh_on_run == "auto" and kept_fresh and described["status"] == "active":
         return "kept fresh by the daemon"
     return None
-
-
-def _refreshed(result: RefreshResult) -> str:
-    if result.action in {"NO_DATA", "SKIP"} or result.status == "skipped":
-        return _say("unchanged", result.reason if result.action != "NO_DATA" else None)
-    return f"STREAM TABLE refreshed {_counts(result)}"
 
 
 def _counts(result: RefreshResult) -> str:

@@ -1,4 +1,7 @@
 -- Head of the chain order_totals -> customer_totals -> region_totals, and of the daily diamond.
+-- The indexes serve the tables above, which look orders up by customer and by day.
+{{ config(indexes=[{'columns': ['customer_id']}, {'columns': ['order_date']}]) }}
+
 select
     o.order_id,
     o.customer_id,

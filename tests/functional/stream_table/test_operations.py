@@ -31,9 +31,10 @@ sources:
 QUERY = "select id, value from {schema}.numbers"
 
 
-def operate(name: str, **arguments: Any) -> str:
+def operate(operation: str, /, *, expect_pass: bool = True, **arguments: Any) -> str:
     """Run an operation; what it printed."""
-    _, logs = run_dbt_and_capture(["run-operation", name, "--args", json.dumps(arguments)])
+    command = ["run-operation", operation, "--args", json.dumps(arguments)]
+    _, logs = run_dbt_and_capture(command, expect_pass=expect_pass)
     return logs
 
 
@@ -91,7 +92,7 @@ class TestOperations:
 
     def test_verify_explain_validate_diagnose(self, project: Any) -> None:
         assert "subject" in operate("trickle_verify", name="subject")
-        assert "numbers" in operate("trickle_explain", name="subject")
+        assert "pgtrickle_changes" in operate("trickle_explain", name="subject")
         query = f"select count(*) from {project.test_schema}.numbers"
         assert "resolved_refresh_mode" in operate("trickle_validate", query=query)
         operate("trickle_diagnose", name="subject")
@@ -102,10 +103,8 @@ class TestOperations:
         assert observe.orphans(project) == []
 
     def test_an_unknown_name(self, project: Any) -> None:
-        results, _ = run_dbt_and_capture(
-            ["run-operation", "trickle_pause", "--args", '{"name": "nothing"}'], expect_pass=False
-        )
-        assert "nothing" in str(results.results[0].message)
+        logs = operate("trickle_pause", name="nothing", expect_pass=False)
+        assert "no stream table" in logs
 
     def test_generic_tests(self, project: Any) -> None:
         assert {result.status for result in run_dbt(["test"])} == {"pass"}

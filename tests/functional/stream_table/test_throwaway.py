@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from dbt.tests.util import write_file
+from dbt.tests.util import run_dbt, write_file
 
 from tests.functional import observe
 
@@ -41,7 +41,8 @@ class Project:
 class TestThrowaway(Project):
     @pytest.mark.parametrize("flags", [["--empty"], ["--sample", "1 day"]])
     def test_not_stored_and_kept(self, project: Any, flags: list[str]) -> None:
-        observe.execute(project, "drop table if exists {schema}.subject cascade")
+        if observe.is_stream_table(project, "subject"):
+            run_dbt(["run-operation", "trickle_drop", "--args", "{name: subject}"])
 
         observe.run("run", *flags)
         assert not observe.is_stream_table(project, "subject")

@@ -122,6 +122,15 @@ def test_vanished_consumer(consumer, session, write):
     write("INSERT INTO t VALUES (11, 1)")
 
 
+def test_a_restored_database_is_not_tidied_up(consumer, session, write):
+    """Its stream tables have other oids; they look as if they had been dropped."""
+    kept = consumer("t")
+    write("UPDATE pgtrickle.pgt_frontiers SET system_identifier = 1")
+    write(f"DROP TABLE {kept.copy}")
+    cleanup.cleanup(session, S)
+    assert [table.pgt_id for table in kept.store.all()] == [kept.pgt_id]
+
+
 def test_unread_source_is_released(consumer, session, write):
     kept = consumer("t")
     kept.store.delete(kept.pgt_id)

@@ -21,7 +21,8 @@ BREAKAGE = {
     "right_lost": (
         "ALTER FUNCTION pgtrickle_changes.capture_{relid}_1_insert() OWNER TO {role};"
         "GRANT USAGE ON SCHEMA pgtrickle_changes, pgtrickle TO {role};"
-        "GRANT SELECT, INSERT ON pgtrickle.pgt_markers TO {role}"
+        "GRANT SELECT, INSERT ON pgtrickle.pgt_markers TO {role};"
+        "GRANT SELECT ON pgtrickle.pgt_sources TO {role}"
     ),
 }
 
@@ -43,6 +44,8 @@ def test_the_writer_survives(consumer, write, source, role, session, issues, nam
     write("INSERT INTO t VALUES (11), (12)")
     assert kept.pending().failed
     assert issues() == ["marker_failure"]
+    assert session.execute("SELECT count(*) AS n FROM pgtrickle.pgt_markers") == [{"n": 1}]
+    session.commit()
     install.repair(session, S, kept.relid, "to mend it")
     assert issues() == []
     assert kept.refresh() == "difference"

@@ -10,8 +10,10 @@ from trickle_runtime.errors import (
     HasDependants,
     InvalidConfig,
     InvalidQuery,
+    NotActive,
     UnsupportedQuery,
 )
+from trickle_runtime.refresh import fill
 
 
 @pytest.fixture
@@ -255,3 +257,27 @@ def test_explain_and_doctor(rt, sql, totals):
     assert any("orders" in (one.remedy or "") for one in rt.doctor() if one.check == "index")
     sql("CREATE INDEX ON orders (customer)")
     assert not any("orders" in (one.remedy or "") for one in rt.doctor() if one.check == "index")
+
+
+def test_dropped_behind_our_back(rt, sql, totals, oracle):
+    """DROP SCHEMA … CASCADE of a CI run: writers go on, cleanup forgets the table."""
+    rt.create_stream_table("public.other", "SELECT id FROM customers")
+    sql("DROP TABLE totals CASCADE", "INSERT INTO orders VALUES (1000, 1, 5)")
+    results = {one.name: one.status for one in rt.refresh_all()}
+    assert results["public.other"] == "completed"
+    rt.cleanup()
+    assert [one.name for one in rt.status()] == ["other"]
+    sql("INSERT INTO orders VALUES (1001, 1, 5)", "INSERT INTO customers VALUES (100, 'x')")
+    assert [one.status for one in rt.refresh_all()] == ["completed"]
+    rt.create_stream_table("public.totals", TOTALS)
+    oracle(rt, "totals")
+
+
+def test_not_while_it_is_created(rt, sql, orders, monkeypatch):
+    monkeypatch.setattr(fill, "fill", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+    with pytest.raises(KeyboardInterrupt):
+        rt.create_stream_table("public.totals", TOTALS)
+    with pytest.raises(NotActive, match="created"):
+        rt.alter_stream_table("totals", tier="cold")
+    with pytest.raises(NotActive):
+        rt.refresh("totals")

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import threading
+from contextlib import contextmanager
 
 import pytest
 
 from tests.integration.refresh.conftest import TOTALS
 from trickle_runtime.config import Schemas
 from trickle_runtime.db.connection import connect
-from trickle_runtime.errors import DatabaseError, FuseBlown, NotActive
-from trickle_runtime.refresh import engine
+from trickle_runtime.errors import DatabaseError, FuseBlown, InvalidConfig, NotActive
+from trickle_runtime.refresh import engine, locks
 
 LARGE = "SELECT region, total FROM totals WHERE total > 100"
 
@@ -235,26 +236,37 @@ def test_status_written_during_the_pass(rt, sql, orders, oracle):
     oracle(rt, "totals")
 
 
-def test_frontier_is_compared_and_set(rt, sql, orders, other, oracle, monkeypatch):
-    """F3: locks that don't hold (a pooler): the second pass must not apply the same changes."""
+def test_frontier_is_compared_and_set(rt, sql, orders, other, oracle, monkeypatch, wait_until):
+    """F3: advisory locks that don't hold (a pooler): the same changes are not applied twice."""
     rt.create_stream_table("public.totals", TOTALS)
     sql("INSERT INTO orders VALUES (1000, 1, 5)")
-    monkeypatch.setattr(engine.locks, "space", lambda _: threading.get_ident() % 1000)
+    monkeypatch.setattr(locks, "held", _all_held)
+    results = []
 
-    def refresh(_):
-        thread = threading.Thread(target=lambda: done.append(other.refresh("totals")))
+    def refresh() -> None:
+        outcome = engine.run_pass(other.session, other.schemas, None, initiated_by="scheduler")
+        results.extend(outcome.results.values())
+
+    thread = threading.Thread(target=refresh)
+
+    def meet(_) -> None:
+        """The other pass, at an older snapshot, waits for our frontier."""
         thread.start()
-        thread.join(60)
+        wait_until(lambda: sql.value("SELECT count(*) FROM pg_locks WHERE NOT granted"))
 
-    done = []
-    # The other pass waits for nobody: it commits first, then ours finds the frontier moved.
-    outcome = engine.run_pass(
-        rt.session, rt.schemas, None, initiated_by="scheduler", before_commit=None
-    )
-    refresh(None)
-    assert [one.action for one in outcome.results.values()] == ["DIFFERENTIAL"]
-    assert done[0].action == "NO_DATA"
+    engine.run_pass(rt.session, rt.schemas, None, initiated_by="scheduler", before_commit=meet)
+    thread.join(60)
+    assert [one.status for one in results] == ["failed"]
+    assert isinstance(results[0].error, DatabaseError)
+    assert results[0].error.sqlstate == "40001"
     oracle(rt, "totals")
+    assert rt.status()[0].consecutive_errors == 0
+
+
+@contextmanager
+def _all_held(_session, _schemas, pgt_ids, *, wait):
+    del wait
+    yield list(pgt_ids)
 
 
 def test_two_sessions_at_once(rt, sql, orders, database, oracle):
@@ -421,3 +433,19 @@ def test_history_and_wait(rt, sql, orders):
     last = rt.history("totals", limit=1)[0]
     assert (last.action, last.initiated_by, last.rows_in) == ("DIFFERENTIAL", "dbt", 1)
     assert (last.inserted, last.updated, last.deleted) == (0, 1, 0)
+
+
+def test_a_pass_without_changes_is_one_round_trip(rt, sql, chain, monkeypatch):
+    calls: list[str] = []
+    run = rt.session._run
+    monkeypatch.setattr(
+        rt.session, "_run", lambda text, params: (calls.append(text), run(text, params))[1]
+    )
+    outcome = engine.run_pass(rt.session, rt.schemas, None, initiated_by="scheduler")
+    assert {one.action for one in outcome.results.values()} == {"NO_DATA"}
+    assert len(calls) == 1
+
+
+def test_unknown_mode(rt, chain):
+    with pytest.raises(InvalidConfig, match="mode"):
+        rt.refresh("totals", mode="sideways")

@@ -6,9 +6,9 @@ import pytest
 
 from trickle_runtime.capture.source import Column, Decision, Description, Member, decide
 
-MEMBER = Member(1, "s.t", "r", may_trigger=True, owned=False, subscribed=False, child=False)
+MEMBER = Member(20000, "s.t", "r", may_trigger=True, owned=False, subscribed=False, child=False)
 SOURCE = Description(
-    relid=1,
+    relid=20000,
     name="s.t",
     kind="r",
     persistence="p",
@@ -52,6 +52,7 @@ def test_row_level(source):
         (replace(SOURCE, kind="v"), "a view"),
         (replace(SOURCE, kind="S"), "not a table"),
         (replace(SOURCE, persistence="t"), "temporary"),
+        (replace(SOURCE, relid=1259), "belongs to PostgreSQL"),
         (_with({"may_trigger": False}), "TRIGGER privilege"),
         (_with({"subscribed": True}), "its owner must capture it"),
         (replace(SOURCE, members=(MEMBER, replace(MEMBER, kind="f"))), "foreign table"),

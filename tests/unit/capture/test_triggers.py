@@ -13,10 +13,10 @@ CAPTURE = Capture(Schemas(), SOURCE, "statement", 3, SOURCE.columns)
 def test_a_function_has_its_version_in_its_name():
     texts = triggers.functions(CAPTURE)
     assert [text.split("(")[0].split(".")[-1] for text in texts] == [
-        '"capture_1_3_insert"',
-        '"capture_1_3_update"',
-        '"capture_1_3_delete"',
-        '"capture_1_3_truncate"',
+        '"capture_20000_3_insert"',
+        '"capture_20000_3_update"',
+        '"capture_20000_3_delete"',
+        '"capture_20000_3_truncate"',
     ]
     assert all("CREATE FUNCTION" in text and "OR REPLACE" not in text for text in texts)
 
@@ -34,7 +34,7 @@ def test_triggers_are_always_enabled_only_by_the_owner():
 
 
 def test_row_triggers_of_a_partitioned_table_are_on_the_root():
-    leaf = replace(MEMBER, relid=2, name="s.p1")
+    leaf = replace(MEMBER, relid=20001, name="s.p1")
     source = replace(SOURCE, kind="p", members=(MEMBER, leaf))
     texts = triggers.triggers(replace(CAPTURE, source=source, mode="row"))
     assert [text for text in texts if "FOR EACH ROW" in text and "s.p1" in text] == []
@@ -48,4 +48,4 @@ def test_the_prefix_is_in_every_name():
     capture = replace(CAPTURE, schemas=Schemas("other"))
     text = "".join(triggers.functions(capture) + triggers.triggers(capture))
     assert "pgtrickle" not in text
-    assert '"other_1_insert"' in text
+    assert '"other_20000_insert"' in text

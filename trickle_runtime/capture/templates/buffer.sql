@@ -1,6 +1,6 @@
 CREATE TABLE {buffer} (
-    xid xid8 NOT NULL DEFAULT pg_current_xact_id(),
-    op "char" NOT NULL{columns}
+    xid xid8 DEFAULT pg_current_xact_id(),
+    op "char"{columns}
 ) WITH (autovacuum_enabled = false, toast.autovacuum_enabled = false);
 -- A FOR ALL TABLES publication makes DELETE fail on a table without replica identity.
 ALTER TABLE {buffer} REPLICA IDENTITY FULL;

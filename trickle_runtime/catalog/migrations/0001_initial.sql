@@ -65,7 +65,7 @@ CREATE TABLE pgtrickle.pgt_frontiers (
     refresh_no bigint NOT NULL DEFAULT 0,   -- number of this table's own last refresh that changed rows
     version bigint NOT NULL DEFAULT 1,
     provisional boolean NOT NULL DEFAULT true,
-    system_identifier bigint NOT NULL       -- a restored or cloned cluster has another
+    system_identifier bigint NOT NULL       -- pgt_system_identifier(): a restored or cloned database has another
 );
 
 CREATE TABLE pgtrickle.pgt_dependencies (
@@ -154,24 +154,28 @@ CREATE TABLE pgtrickle.pgt_workers (
     heartbeat_at timestamptz NOT NULL DEFAULT now()
 );
 
--- pg_control_system() is open to everyone in 15-18, but some services revoke it; the oid of the database is then
--- the best there is: a clone made by a restore is noticed by its relations' oids and its lower xids.
+-- Which cluster and database this is: oids and transaction ids mean nothing in another. pg_control_system() is open
+-- to everyone in 15-18, but some services revoke it; the database then has to do, and a restored one is noticed by its
+-- relations' oids and by its lower transaction ids.
 CREATE FUNCTION pgtrickle.pgt_system_identifier() RETURNS bigint
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    this_database bigint := (SELECT d.oid FROM pg_database d WHERE d.datname = current_database());
 BEGIN
-    RETURN (SELECT system_identifier FROM pg_catalog.pg_control_system());
+    RETURN (SELECT system_identifier FROM pg_control_system()) # this_database;
 EXCEPTION WHEN insufficient_privilege OR undefined_function THEN
-    RETURN (SELECT d.oid FROM pg_catalog.pg_database d WHERE d.datname = current_database());
+    RETURN this_database;
 END $$;
 
--- The last resort of a capture trigger: note the failure and let the writer's statement go on. One marker for each
--- transaction is enough. Called by trigger functions that run as their owner.
+-- The last resort of a capture trigger: note the failure and let the writer's statement go on. One marker is enough
+-- until the capture is rebuilt, which tells every consumer. Called by trigger functions that run as their owner.
 CREATE FUNCTION pgtrickle.pgt_capture_failed(p_relid oid, p_sqlstate text, p_message text) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pgtrickle, pg_temp AS $$
 BEGIN
     IF NOT EXISTS (
-        SELECT FROM pgtrickle.pgt_markers m
-        WHERE m.source_relid = p_relid AND m.kind = 'X' AND m.xid = pg_current_xact_id()
+        SELECT FROM pgtrickle.pgt_markers m LEFT JOIN pgtrickle.pgt_sources s ON s.source_relid = m.source_relid
+        WHERE m.source_relid = p_relid AND m.kind = 'X'
+            AND (m.xid = pg_current_xact_id() OR NOT pg_visible_in_snapshot(m.xid, s.captured_at))
     ) THEN
         INSERT INTO pgtrickle.pgt_markers (source_relid, kind, message)
         VALUES (p_relid, 'X', p_sqlstate || ': ' || p_message);

@@ -136,7 +136,8 @@ BEGIN
             JOIN pgtrickle.pgt_frontiers below ON below.pgt_id = r.source_pgt_id
             WHERE below.refresh_no > coalesce((f.upstream ->> r.source_pgt_id::text)::bigint, -1)
         ), found AS MATERIALIZED (
-            SELECT s.pgt_id, s.pgt_relid, s.status, s.fuse_state, s.blow_reason, edges.reads, moved.pgt_id IS NOT NULL AS moved,
+            SELECT s.pgt_id, s.pgt_relid, s.status, s.fuse_state, s.blow_reason, edges.reads,
+                moved.pgt_id IS NOT NULL OR pgtrickle.pgt_relation_name(s.pgt_relid) IS NULL AS moved,
                 coalesce(pending.changes, 0) AS changes, s.plan -> 'states' AS states,
                 pending.pgt_id IS NOT NULL OR behind.pgt_id IS NOT NULL OR moved.pgt_id IS NOT NULL
                     OR NOT s.is_populated OR s.reinit_reason IS NOT NULL
@@ -204,6 +205,7 @@ BEGIN
                 'pgt_id', s.pgt_id,
                 'relid', s.pgt_relid::bigint,
                 'relation', pgtrickle.pgt_relation_name(s.pgt_relid),
+                'rows', coalesce((SELECT greatest(c.reltuples, 0)::bigint FROM pg_class c WHERE c.oid = s.pgt_relid), 0),
                 'canonical_query', s.canonical_query,
                 'definition_version', s.definition_version,
                 'created_at', s.created_at,
@@ -266,4 +268,46 @@ BEGIN
             LEFT JOIN pending ON pending.pgt_id = s.pgt_id
             LEFT JOIN drift ON drift.pgt_id = s.pgt_id
             WHERE s.pgt_id = ANY (wanted));
+END $$;
+
+-- A dump keeps names and loses oids: after it was restored, the catalog's oids are those of other relations, or of none.
+-- Finds stream tables and sources again by the names that were recorded, and takes away the old captures; what reads
+-- them is then analysed, captured and brought up to date like after any other change of a source. Returns how many stream
+-- tables were found elsewhere; 0 where nothing is wrong, or the whole cluster was copied, oids and all.
+CREATE FUNCTION pgtrickle.pgt_rehome() RETURNS int
+LANGUAGE plpgsql SET search_path = pg_catalog, pgtrickle, pg_temp AS $$
+#variable_conflict use_column
+DECLARE
+    homes jsonb;
+    reading pgtrickle.pgt_dependencies[];
+    source oid;
+BEGIN
+    PERFORM pg_advisory_xact_lock(hashtextextended('pgtrickle rehome', 0));
+    -- A stream table is known by its trigger: a plain table that took the name is none.
+    SELECT jsonb_object_agg(s.pgt_id, c.oid::bigint) INTO homes
+    FROM pgtrickle.pgt_stream_tables s
+    JOIN pg_class c ON c.oid = to_regclass(quote_ident(s.pgt_schema) || '.' || quote_ident(s.pgt_name))
+    JOIN pg_trigger t ON t.tgrelid = c.oid AND t.tgname = 'pgt_protect'
+    LEFT JOIN pgtrickle.pgt_frontiers f ON f.pgt_id = s.pgt_id
+    WHERE c.oid <> s.pgt_relid
+        AND (f.system_identifier <> pgtrickle.pgt_system_identifier()
+             OR NOT EXISTS (SELECT FROM pg_class gone WHERE gone.oid = s.pgt_relid));
+    IF homes IS NULL THEN
+        RETURN 0;
+    END IF;
+    -- In two steps, since one may have the oid that another had.
+    UPDATE pgtrickle.pgt_stream_tables SET pgt_relid = (4294967295 - pgt_id)::oid WHERE homes ? pgt_id::text;
+    UPDATE pgtrickle.pgt_stream_tables SET pgt_relid = (homes ->> pgt_id::text)::oid WHERE homes ? pgt_id::text;
+    SELECT array_agg(d) INTO reading FROM pgtrickle.pgt_dependencies d;
+    DELETE FROM pgtrickle.pgt_dependencies;
+    INSERT INTO pgtrickle.pgt_dependencies (pgt_id, source_relid, source_name, source_kind, source_pgt_id, columns, definition)
+    SELECT d.pgt_id, coalesce(to_regclass(d.source_name)::oid, d.source_relid), d.source_name, d.source_kind,
+        d.source_pgt_id, d.columns, d.definition
+    FROM unnest(reading) d;
+    FOR source IN SELECT s.source_relid FROM pgtrickle.pgt_sources s LOOP
+        PERFORM pgtrickle.pgt_drop_capture(source);
+    END LOOP;
+    UPDATE pgtrickle.pgt_stream_tables
+    SET plan = plan || '{"stale": "the database was restored from a dump"}'::jsonb;
+    RETURN (SELECT count(*) FROM jsonb_object_keys(homes));
 END $$;

@@ -11,6 +11,11 @@
 {% endmacro %}
 
 
+{% macro trickle_daemon_is_running() %}
+  {{ return(run_query('select ' ~ trickle_catalog('daemon_is_running()')).rows[0][0]) }}
+{% endmacro %}
+
+
 {# The table of a model of that name, or the name itself. #}
 {% macro trickle_resolve(name) %}
   {% for node in graph.nodes.values() if node.resource_type == 'model' and node.name == name %}

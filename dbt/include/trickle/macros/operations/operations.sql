@@ -57,6 +57,10 @@
 {% endmacro %}
 
 
+{# Without a daemon nobody would bring the changes in, so it is done here. #}
 {% macro trickle_wait_until_fresh(name, timeout=300) %}
+  {% if execute and not trickle_daemon_is_running() %}
+    {% do trickle_operation('refresh', {'name': name}) %}
+  {% endif %}
   {% do trickle_operation('wait', {'name': name, 'timeout': timeout}) %}
 {% endmacro %}

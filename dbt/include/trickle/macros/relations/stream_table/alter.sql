@@ -1,9 +1,12 @@
+{# Apply what changed; a table that keeps its query may have pending changes besides. #}
 {% macro trickle_alter_stream_table(relation, desired, changes) %}
   {%- if changes.requires_full_refresh -%}
     {{- log('Applying REPLACE to: ' ~ relation) -}}
     {% do trickle_check_capture(sql, desired) %}
-  {%- else -%}
-    {{- log('Applying ALTER to: ' ~ relation) -}}
+    {{ return(adapter.stream_table_alter(relation, desired, changes)) }}
   {%- endif -%}
-  {{ return(adapter.stream_table_alter(relation, desired, changes)) }}
+  {{- log('Applying ALTER to: ' ~ relation) -}}
+  {% set message = adapter.stream_table_alter(relation, desired, changes) %}
+  {% set outcome = trickle_bring_up_to_date(relation, desired) %}
+  {{ return(message ~ (', ' ~ outcome.words if outcome.words else '')) }}
 {% endmacro %}

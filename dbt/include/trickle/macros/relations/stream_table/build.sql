@@ -23,7 +23,7 @@
   {% set on_configuration_change = config.get('on_configuration_change') %}
 
   {% if changes is none %}
-    {{ return(trickle_refresh_stream_table(target_relation, desired, described)) }}
+    {{ return(trickle_refresh_stream_table(target_relation, desired)) }}
 
   {% elif on_configuration_change == 'apply' %}
     {{ return(trickle_alter_stream_table(target_relation, desired, changes)) }}

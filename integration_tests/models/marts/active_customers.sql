@@ -1,4 +1,4 @@
 -- DISTINCT over a filter.
-select distinct o_clerk as clerk, o_orderpriority as priority
+select distinct o_custkey as customer_id, o_orderpriority as priority
 from {{ source('tpch', 'orders') }}
 where o_orderstatus = 'O'
