@@ -44,7 +44,7 @@ class Slot:
     fill: str
     delta: str = ""
     argument: str = ""
-    finite: bool = True  # False: the sum may be NaN, then the group is recomputed
+    finite: bool = True  # False: the sum may be NaN, from which addition does not lead back
 
 
 @dataclass(frozen=True)

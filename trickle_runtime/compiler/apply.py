@@ -137,7 +137,7 @@ class Apply:
                 after=comma([column("o", n) for n in self.names]),
             )
         expected = ["(SELECT count(*) FROM ops)"]
-        body = self._result(writes, expected + self._checks(out))
+        body = self._result(out, writes, expected + self._checks(out))
         return [Step("apply", out.final(body, writes))]
 
     def _ops(self, pairs: Pairs) -> str:
@@ -173,7 +173,7 @@ class Apply:
             raise ValueError("a state would be maintained after the delta was read")
         query = out.final("SELECT * FROM net", {})
         final = Context(out.schemas, out.pgt_id)
-        final.checks = list(out.checks)
+        final.checks, final.not_numbers = list(out.checks), list(out.not_numbers)
         final.add("net", fill("(SELECT * FROM pg_temp.$name)", name=DELTA_TABLE))
         delta = Step("delta", fill(_DELTA_TABLE, name=DELTA_TABLE, query=query))
         if self.target.sequential:
@@ -184,11 +184,13 @@ class Apply:
         """All old rows out, then all new rows in: a user's unique index survives any exchange."""
         deletes = self._bag_delete() if self.key is None else self._delete_all_old()
         removed = "(SELECT coalesce(sum(-__w), 0) FROM net WHERE __w < 0)"
-        first = self._result({"del": deletes}, [removed, *self._checks(out)])
+        first = self._result(out, {"del": deletes}, [removed, *self._checks(out)])
         writes = {"ins": self._fill(_INSERT_BAG, **self._inserted("n"))}
         if self.target.log:
             writes["log"] = self._log_net(out)
-        second = self._result(writes, ["(SELECT coalesce(sum(__w), 0) FROM net WHERE __w > 0)"])
+        second = self._result(
+            out, writes, ["(SELECT coalesce(sum(__w), 0) FROM net WHERE __w > 0)"]
+        )
         out.checks = []
         return [
             Step("apply", out.final(first, {"del": deletes})),
@@ -215,7 +217,7 @@ class Apply:
             expected = ["(SELECT count(*) FROM new_rows)", "(SELECT count(*) FROM old_rows)"]
         else:
             expected = ["(SELECT coalesce(sum(abs(__w)), 0)::bigint FROM net)"]
-        return self._result(self._writes(out), expected + self._checks(out))
+        return self._result(out, self._writes(out), expected + self._checks(out))
 
     def _keyed_writes(self) -> dict[str, str]:
         key = self.key or ()
@@ -278,7 +280,7 @@ class Apply:
             parts += f" AND {equal}"
         return parts
 
-    def _result(self, writes: dict[str, str], expected: list[str]) -> str:
+    def _result(self, out: Context, writes: dict[str, str], expected: list[str]) -> str:
         def counted(name: str) -> str:
             return fill("(SELECT count(*) FROM $name)", name=name) if name in writes else "0"
 
@@ -287,7 +289,7 @@ class Apply:
             inserted=counted("ins"),
             updated=counted("upd"),
             deleted=counted("del"),
-            expected=" + ".join(expected),
+            expected=_announced(out, " + ".join(expected)),
         )
 
     def _checks(self, out: Context) -> list[str]:
@@ -304,3 +306,11 @@ class Apply:
 
     def _fill(self, template: str, **parts: str) -> str:
         return fill(template, table=self.target.relation, **parts)
+
+
+def _announced(out: Context, expected: str) -> str:
+    """The number of changes that the delta announced; NULL where addition met a NaN (A11)."""
+    if not out.not_numbers:
+        return expected
+    tests = " OR ".join(out.not_numbers)
+    return f"CASE WHEN {tests} THEN NULL ELSE {expected} END"

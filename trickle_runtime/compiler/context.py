@@ -44,6 +44,8 @@ class Context:
         stateless: render aggregates as plain GROUP BY, for describing and for ``define``.
         stored: aliases of stateful operators whose delta goes into a table of its own.
         shared: aliases of operators whose state is the stream table itself.
+        checks: queries that count what must not be; added to the announced changes.
+        not_numbers: conditions under which the result must be computed from the query.
         plain: aliases of operators to compute from their inputs instead of reading their state.
     """
 
@@ -61,6 +63,7 @@ class Context:
     states_read: set[str] = field(default_factory=set)
     deltas: dict[str, str] = field(default_factory=dict)
     checks: list[str] = field(default_factory=list)
+    not_numbers: list[str] = field(default_factory=list)
 
     def state_table(self, alias: str) -> str:
         """Qualified name of an operator's state table."""

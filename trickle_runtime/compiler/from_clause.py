@@ -12,16 +12,20 @@ from dataclasses import dataclass, field, replace
 from sqlglot import exp
 
 from trickle_runtime.compiler.dialect import parse
-from trickle_runtime.compiler.operators.base import Operator
+from trickle_runtime.compiler.joining import output_name
+from trickle_runtime.compiler.operators.base import Column, Operator
 from trickle_runtime.compiler.operators.constant import Constant
 from trickle_runtime.compiler.operators.filter import Filter
-from trickle_runtime.compiler.operators.inner_join import InnerJoin, output_name
+from trickle_runtime.compiler.operators.inner_join import InnerJoin
+from trickle_runtime.compiler.operators.left_join import LeftJoin
 from trickle_runtime.compiler.operators.project import Item, Project
 from trickle_runtime.compiler.operators.scan import Scan
+from trickle_runtime.compiler.operators.semi_join import SemiJoin
+from trickle_runtime.compiler.operators.union_all import UnionAll
 from trickle_runtime.compiler.reasons import NotIncremental
 from trickle_runtime.compiler.schema import Schema, SourceRelation
 from trickle_runtime.compiler.scope import Scope, Visible, expose
-from trickle_runtime.compiler.term import ref
+from trickle_runtime.compiler.term import raw, ref
 
 PlanQuery = Callable[[exp.Query, "dict[str, exp.CTE]"], Operator]
 _POLLED = {"matview", "foreign"}
@@ -33,7 +37,7 @@ class Gathered:
 
     parts: list[Operator] = field(default_factory=list)
     items: list[Visible] = field(default_factory=list)
-    merged: dict[str, exp.Column] = field(default_factory=dict)
+    merged: dict[str, exp.Expr] = field(default_factory=dict[str, exp.Expr])
     conditions: list[exp.Expr] = field(default_factory=list)
 
     @property
@@ -45,8 +49,16 @@ class Gathered:
 class FromPlanner:
     """Plans FROM clauses of one query."""
 
-    def __init__(self, schema: Schema, alias: Callable[[str], str], plan_query: PlanQuery) -> None:
+    def __init__(
+        self,
+        schema: Schema,
+        alias: Callable[[str], str],
+        plan_query: PlanQuery,
+        describe: Callable[[Operator], list[str]],
+        check: Callable[[exp.Expr], exp.Expr],
+    ) -> None:
         self.schema, self.alias, self.plan_query = schema, alias, plan_query
+        self.describe, self.check = describe, check
 
     def gather(self, select: exp.Select, ctes: dict[str, exp.CTE]) -> Gathered:
         """Plan every FROM item of a SELECT."""
@@ -69,12 +81,12 @@ class FromPlanner:
         conditions = [*gathered.conditions, *where]
         if len(gathered.parts) > 1:
             joined = InnerJoin(self.alias("j"), tuple(gathered.parts), tuple(conditions))
-            return joined, _lift(gathered.scope, joined.alias, output_name)
+            return joined, lift(gathered.scope, joined.alias, output_name)
         operator = gathered.parts[0] if gathered.parts else Constant(self.alias("one"))
         if not conditions:
             return operator, gathered.scope
         filtered = Filter(self.alias("f"), operator, exp.and_(*conditions, copy=False))
-        return filtered, _lift(gathered.scope, filtered.alias, lambda _, name: name)
+        return filtered, lift(gathered.scope, filtered.alias, lambda _, name: name)
 
     def _item(self, node: exp.Expr, into: Gathered, ctes: dict[str, exp.CTE]) -> None:
         if isinstance(node, exp.Table):
@@ -94,18 +106,79 @@ class FromPlanner:
 
     def _join(self, join: exp.Join, into: Gathered, ctes: dict[str, exp.CTE]) -> None:
         side, kind = (join.side or "").upper(), (join.kind or "").upper()
-        if side or kind not in {"", "INNER", "CROSS"} or join.args.get("method"):
+        if join.args.get("method"):
+            raise NotIncremental("OUTER_JOIN", "NATURAL JOIN")
+        if side in {"LEFT", "RIGHT", "FULL"}:
+            self._outer(side, join, into, ctes)
+            return
+        if side or kind not in {"", "INNER", "CROSS"}:
             raise NotIncremental("OUTER_JOIN", f"{side} {kind} JOIN".strip())
         before = into.scope
         known = len(into.items)
         self._item(join.this, into, ctes)
-        using: list[exp.Identifier] = join.args.get("using") or []
+        using = _using(join)
         if using:
             right = Scope(tuple(into.items[known:]))
-            self._using([name.name for name in using], before, right, into)
+            self._using(using, before, right, into)
         condition = join.args.get("on")
         if condition is not None:
             into.conditions += [into.scope.resolve(c) for c in conjuncts(condition)]
+
+    def _outer(self, side: str, join: exp.Join, into: Gathered, ctes: dict[str, exp.CTE]) -> None:
+        """An outer join ends the flat join so far: it becomes one side of the new operator."""
+        other = Gathered()
+        self._item(join.this, other, ctes)
+        left, left_scope = self.join(into, [])
+        right, right_scope = self.join(other, [])
+        conditions: list[exp.Expr] = []
+        both = Scope((*left_scope.items, *right_scope.items))
+        if join.args.get("on") is not None:
+            conditions = [both.resolve(c) for c in conjuncts(join.args["on"])]
+        names = _using(join)
+        pairs = {
+            n: (left_scope.find(exp.column(n)), right_scope.find(exp.column(n))) for n in names
+        }
+        conditions += [exp.EQ(this=a.copy(), expression=b.copy()) for a, b in pairs.values()]
+        for condition in conditions:
+            self.check(condition)
+        if side == "RIGHT":
+            operator = self._left_join(right, left, conditions)
+        elif side == "LEFT":
+            operator = self._left_join(left, right, conditions)
+        else:
+            operator = self._full_join(left, right, conditions)
+        merged: dict[str, exp.Expr] = {**left_scope.merged, **right_scope.merged}
+        for name, (a, b) in pairs.items():
+            either: exp.Expr = exp.Coalesce(this=a.copy(), expressions=[b.copy()])
+            merged[name] = either if side == "FULL" else (b if side == "RIGHT" else a).copy()
+        scope = lift(Scope(both.items, merged), operator.alias, output_name)
+        into.parts, into.conditions = [operator], []
+        into.items, into.merged = list(scope.items), dict(scope.merged)
+
+    def _left_join(self, left: Operator, right: Operator, conditions: list[exp.Expr]) -> Operator:
+        inner = InnerJoin(self.alias("j"), (left, right), tuple(conditions))
+        names = [column.name for column in right.columns]
+        types = tuple(zip(names, self.describe(right), strict=True))
+        return LeftJoin(self.alias("o"), inner, types)
+
+    def _full_join(self, left: Operator, right: Operator, conditions: list[exp.Expr]) -> Operator:
+        """The left join, and the right rows that have no partner at all."""
+        first = self._left_join(left, right, conditions)
+        alone = SemiJoin(self.alias("a"), right, left, tuple(conditions), negated=True)
+        padded: list[Item] = []
+        for column, type_ in zip(left.columns, self.describe(left), strict=True):
+            null = raw(f"NULL::{type_}")
+            padded.append(Item(Column(output_name(left.alias, column.name)), null))
+        for column in right.columns:
+            shown = replace(column, name=output_name(right.alias, column.name))
+            padded.append(Item(shown, ref(alone.alias, column.name)))
+        names = tuple(column.name for column in first.columns)
+        plain = [Item(c, ref(first.alias, c.name)) for c in first.columns]
+        branches = (
+            Project(self.alias("p"), first, tuple(plain)),
+            Project(self.alias("p"), alone, tuple(padded)),
+        )
+        return UnionAll(self.alias("u"), branches, names)
 
     def _using(self, names: list[str], left: Scope, right: Scope, into: Gathered) -> None:
         for name in names:
@@ -185,6 +258,11 @@ def _scan(relation: SourceRelation, alias: str) -> Scan:
     return Scan(alias, relation, relation.columns)
 
 
+def _using(join: exp.Join) -> list[str]:
+    names: list[exp.Identifier] = join.args.get("using") or []
+    return [name.name for name in names]
+
+
 def _joins(node: exp.Expr) -> list[exp.Join]:
     return node.args.get("joins") or []
 
@@ -194,14 +272,20 @@ def _alias_columns(node: exp.Expr) -> list[str]:
     return [column.name for column in alias.columns] if isinstance(alias, exp.TableAlias) else []
 
 
-def _lift(scope: Scope, alias: str, named: Callable[[str, str], str]) -> Scope:
+def lift(scope: Scope, alias: str, named: Callable[[str, str], str]) -> Scope:
     """The scope over an operator's output instead of over its inputs."""
 
-    def lifted(column: exp.Column) -> exp.Column:
-        return ref(alias, named(column.table, column.name))
+    def lifted(node: exp.Expr) -> exp.Expr:
+        if isinstance(node, exp.Column):
+            return ref(alias, named(node.table, node.name))
+        return node
 
     items = tuple(
-        Visible(item.name, {name: lifted(column) for name, column in item.columns.items()})
+        Visible(
+            item.name,
+            {name: ref(alias, named(c.table, c.name)) for name, c in item.columns.items()},
+        )
         for item in scope.items
     )
-    return Scope(items, {name: lifted(column) for name, column in scope.merged.items()})
+    merged = {name: value.transform(lifted) for name, value in scope.merged.items()}
+    return Scope(items, merged)

@@ -75,14 +75,24 @@ def is_aggregate(node: exp.Expr, functions: Functions) -> bool:
 def aggregate_calls(expression: exp.Expr, functions: Functions) -> Iterator[exp.Expr]:
     """Outermost nodes of the aggregate calls in an expression, with FILTER and WITHIN GROUP."""
     for node in expression.find_all(exp.Anonymous):
-        if not is_aggregate(node, functions):
+        if not is_aggregate(node, functions) or _in_subquery(node, expression):
             continue
         outer: exp.Expr = node
         while isinstance(outer.parent, (exp.Filter, exp.WithinGroup, exp.Dot)):
             outer = outer.parent
-        if isinstance(outer.parent, exp.Window):
-            raise NotIncremental("WINDOW_FUNCTION", outer.parent.sql("postgres"))
+        if isinstance(outer.parent, exp.Window) and outer.parent.this is outer:
+            continue  # a window function; aggregates may stand inside of it
         yield outer
+
+
+def _in_subquery(node: exp.Expr, expression: exp.Expr) -> bool:
+    """Whether a node belongs to a query inside of the expression."""
+    above = None if node is expression else node.parent
+    while above is not None and above is not expression:
+        if isinstance(above, (exp.Select, exp.SetOperation)):
+            return True
+        above = above.parent
+    return False
 
 
 def take_apart(node: exp.Expr, name: str) -> Call:
@@ -115,6 +125,12 @@ def plan_distinct(alias: str, child: Operator, tools: Tools) -> Operator:
     """DISTINCT: group by all columns."""
     keys = [(c.name, ref(child.alias, c.name)) for c in child.columns]
     return plan_aggregate(alias, child, keys, [], tools)
+
+
+def counted(name: str, condition: exp.Expr) -> Call:
+    """``count(*) FILTER (WHERE condition)``, not in the query's text."""
+    node = exp.Anonymous(this="count", expressions=[exp.Star()])
+    return Call(node, name, "count", (), True, False, False, condition)
 
 
 def plan_aggregate(

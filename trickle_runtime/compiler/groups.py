@@ -55,7 +55,7 @@ class GroupSql:
     @property
     def recomputes(self) -> bool:
         """Whether a group may have to be computed again from the child's rows."""
-        return any(slot.kind != "sum" or not slot.finite for slot in self.slots)
+        return any(slot.kind != "sum" for slot in self.slots)
 
     def fill(self, rows: str) -> str:
         """The state from scratch."""
@@ -253,7 +253,7 @@ class GroupSql:
 
 
 def _uncertain(slot: Slot) -> bool:
-    return slot.kind != "sum" or not slot.finite
+    return slot.kind != "sum"
 
 
 def _new_value(slot: Slot, old: str) -> str:
@@ -272,10 +272,7 @@ def _new_value(slot: Slot, old: str) -> str:
 def _doubt(slot: Slot, old: str) -> str:
     """When the new slot must be computed from the child's rows."""
     if slot.kind == "sum":
-        if slot.finite:
-            return ""
-        added = column("c", "d_" + slot.name)
-        return f"{old} = 'NaN'::numeric OR {added} = 'NaN'::numeric"
+        return ""
     if slot.kind == "group":
         return "true"
     inserted, deleted = column("c", "i_" + slot.name), column("c", "d_" + slot.name)

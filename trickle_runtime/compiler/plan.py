@@ -15,9 +15,11 @@ from sqlglot import exp
 
 from trickle_runtime.compiler.apply import Apply, Target
 from trickle_runtime.compiler.context import Context, Shared
+from trickle_runtime.compiler.joining import equality
 from trickle_runtime.compiler.operators.aggregate import Aggregate
 from trickle_runtime.compiler.operators.base import Operator
-from trickle_runtime.compiler.operators.inner_join import InnerJoin, equality
+from trickle_runtime.compiler.operators.inner_join import InnerJoin
+from trickle_runtime.compiler.operators.partition import Partition
 from trickle_runtime.compiler.operators.project import Project
 from trickle_runtime.compiler.operators.scan import Scan
 from trickle_runtime.compiler.result import IndexAdvice, OutputColumn, StateTable, Step
@@ -149,7 +151,9 @@ class Plan:
         found: set[str] = set()
         for operator in self.root.walk():
             if operator.alias in aliases:
-                found |= {o.alias for o in operator.walk() if isinstance(o, Aggregate)}
+                found |= {
+                    o.alias for o in operator.walk() if isinstance(o, (Aggregate, Partition))
+                }
         return frozenset(found)
 
     def _apply(self, target: Target) -> Apply:

@@ -13,9 +13,9 @@ from itertools import count
 
 from sqlglot import exp
 
-from trickle_runtime.compiler import nullability, scales, volatility
+from trickle_runtime.compiler import grouping_sets, nullability, scales, volatility
 from trickle_runtime.compiler.context import Context
-from trickle_runtime.compiler.from_clause import FromPlanner, conjuncts
+from trickle_runtime.compiler.from_clause import FromPlanner, Gathered, conjuncts, lift
 from trickle_runtime.compiler.grouping import (
     Tools,
     aggregate_calls,
@@ -30,8 +30,17 @@ from trickle_runtime.compiler.reasons import NotIncremental
 from trickle_runtime.compiler.result import Reason
 from trickle_runtime.compiler.schema import Describer, Schema
 from trickle_runtime.compiler.scope import Scope
+from trickle_runtime.compiler.set_operations import plan_set_operation, renamed
 from trickle_runtime.compiler.shelf import Shelf
+from trickle_runtime.compiler.subqueries import SubqueryPlanner
 from trickle_runtime.compiler.term import ref, union
+from trickle_runtime.compiler.windows import (
+    inline_windows,
+    limits_of,
+    plan_distinct_on,
+    plan_limit,
+    plan_windows,
+)
 from trickle_runtime.config import Schemas
 
 _SUBQUERIES = (exp.Exists, exp.In, exp.Any, exp.All, exp.Subquery, exp.Select)
@@ -45,8 +54,10 @@ class Planner:
         self.describer = describer
         self.notes: list[Reason] = []
         self._numbers = count(1)
-        self._from = FromPlanner(schema, self._alias, self._query)
+        self._from = FromPlanner(schema, self._alias, self._query, self._describe, self._plain)
         self._tools = Tools(describer, schema.functions, self._context, self._alias, self._note)
+
+        self._subqueries = SubqueryPlanner(self._from, self._tools, self._query, self._where)
 
     def plan(self, tree: exp.Query, names: Sequence[str]) -> Operator:
         """Plan a canonical query.
@@ -76,7 +87,8 @@ class Planner:
                 raise NotIncremental("RECURSIVE", "WITH RECURSIVE")
             ctes = ctes | {cte.alias: cte for cte in with_.expressions}
         if isinstance(tree, exp.Subquery):
-            self._modifiers(tree)
+            if self._modifiers(tree):
+                raise NotIncremental("LIMIT", "LIMIT on a query in parentheses")
             return self._query(tree.this, ctes)
         if isinstance(tree, exp.SetOperation):
             return self._set_operation(tree, ctes)
@@ -84,40 +96,22 @@ class Planner:
             return self._select(tree, ctes)
         raise NotIncremental("VALUES", type(tree).__name__)
 
-    def _modifiers(self, tree: exp.Query) -> None:
-        for name in ("limit", "offset", "fetch"):
-            if tree.args.get(name) is not None:
-                raise NotIncremental("LIMIT", f"{name.upper()} takes part of the rows")
+    def _modifiers(self, tree: exp.Query) -> bool:
+        """Whether LIMIT, OFFSET or FETCH takes a part of the rows."""
         if tree.args.get("locks"):
             raise NotIncremental("ROW_LOCK", "FOR UPDATE or FOR SHARE")
-        if tree.args.get("order") is not None:
+        limited = any(tree.args.get(name) is not None for name in ("limit", "offset"))
+        if limited and tree.args.get("order") is None:
+            raise NotIncremental("LIMIT", "LIMIT without ORDER BY takes any rows")
+        if tree.args.get("order") is not None and not limited:
             self._note("ORDER_DROPPED", "ORDER BY without LIMIT: a table has no order")
+        return limited
 
     def _set_operation(self, tree: exp.SetOperation, ctes: dict[str, exp.CTE]) -> Operator:
-        if not isinstance(tree, exp.Union):
-            raise NotIncremental("SET_OPERATION", type(tree).__name__.upper())
-        self._modifiers(tree)
-        sides = [self._query(side, ctes) for side in (tree.this, tree.expression)]
-        branches = tuple(self._branch(side) for side in sides)
-        names = tuple(f"u{i}" for i in range(len(branches[0].columns)))
-        combined: Operator = UnionAll(self._alias("u"), self._cast(branches, names), names)
-        if tree.args.get("distinct"):
-            combined = plan_distinct(self._alias("g"), combined, self._tools)
-        return self._renamed(combined, sides[0])
-
-    def _renamed(self, operator: Operator, like: Operator) -> Operator:
-        items = [
-            Item(Column(shown.name, c.not_null, c.scales), ref(operator.alias, c.name))
-            for shown, c in zip(like.columns, operator.columns, strict=True)
-        ]
-        return Project(self._alias("p"), operator, tuple(items))
-
-    def _branch(self, planned: Operator) -> Operator:
-        items = [
-            Item(Column(f"u{i}", c.not_null, c.scales), ref(planned.alias, c.name))
-            for i, c in enumerate(planned.columns)
-        ]
-        return Project(self._alias("p"), planned, tuple(items))
+        limited = self._modifiers(tree)
+        sides = (self._query(tree.this, ctes), self._query(tree.expression, ctes))
+        combined = plan_set_operation(tree, sides, self._tools, self._cast)
+        return self._limit_named(tree, combined, {}) if limited else combined
 
     def _cast(
         self, branches: tuple[Operator, ...], names: tuple[str, ...]
@@ -145,35 +139,131 @@ class Planner:
         return [column.type for column in self.describer.describe(query)]
 
     def _select(self, select: exp.Select, ctes: dict[str, exp.CTE]) -> Operator:
-        self._modifiers(select)
-        self._refuse(select)
+        limited = self._modifiers(select)
+        select = inline_windows(select)
+        if select.args.get("laterals"):
+            raise NotIncremental("LATERAL", "LATERAL")
+        if grouping_sets.has_sets(select):
+            combined = self._grouping_sets(select, ctes)
+            return self._limit_named(select, combined, _texts(select)) if limited else combined
+        distinct = select.args.get("distinct")
+        on = distinct.args.get("on") if distinct is not None else None
+        keys: list[exp.Expr] = [] if on is None else list(on.expressions)
+        clause = select.args.get("order")
+        order: list[exp.Ordered] = list(clause.expressions) if clause and (limited or keys) else []
+        sorted_by = [_output(o.this, select) for o in order]
+        names = [o.alias_or_name for o in select.expressions]
+        values = [o.unalias() for o in select.expressions]
+        every, source = self._values(select, [*values, *sorted_by, *keys], ctes)
+        every, source = plan_windows(every, source, self._tools)
+        values, by, keys = _cut(every, len(values), len(order))
+        if keys:
+            ordered = [_by(o, value) for o, value in zip(order, by, strict=True)]
+            kept = plan_distinct_on(keys, ordered, source, self._tools)
+            values = [_moved(v, source.alias, kept.alias) for v in values]
+            by = [_moved(v, source.alias, kept.alias) for v in by]
+            source = kept
+        if distinct is not None and not keys:
+            rows = self._project(source, names, values)
+            single = plan_distinct(self._alias("g"), rows, self._tools)
+            shown = renamed(single, rows, self._tools)
+            return self._limit_named(select, shown, _texts(select)) if limited else shown
+        if not limited:
+            return self._project(source, names, values)
+        return self._limit_hidden(select, source, names, values, order, by)
+
+    def _values(
+        self, select: exp.Select, values: list[exp.Expr], ctes: dict[str, exp.CTE]
+    ) -> tuple[list[exp.Expr], Operator]:
+        """FROM, WHERE, GROUP BY and HAVING; ``values`` over the rows that these give."""
         gathered = self._from.gather(select, ctes)
         where = select.args.get("where")
         conditions = conjuncts(where.this) if where is not None else []
-        resolved = [gathered.scope.resolve(self._plain(c)) for c in conditions]
-        source, scope = self._from.join(gathered, resolved)
-        outputs = [(o.alias_or_name, self._plain(o.unalias())) for o in select.expressions]
-        if self._grouped(select, outputs):
-            projected = self._group(select, source, scope, outputs)
-        else:
-            projected = self._project(source, scope, outputs)
-        if select.args.get("distinct") is not None:
-            return self._renamed(
-                plan_distinct(self._alias("g"), projected, self._tools), projected
-            )
-        return projected
+        source, scope = self._sourced(gathered, conditions, ctes)
+        if self._grouped(select, values):
+            return self._group(select, source, scope, values, ctes)
+        values, source, scope = self._subqueries.scalars(values, source, scope, ctes)
+        return [scope.resolve(self._plain(value)) for value in values], source
 
-    def _refuse(self, select: exp.Select) -> None:
-        distinct = select.args.get("distinct")
-        if distinct is not None and distinct.args.get("on") is not None:
-            raise NotIncremental("DISTINCT_ON", "DISTINCT ON keeps one row per group")
-        if select.args.get("windows") or any(select.find_all(exp.Window)):
-            raise NotIncremental("WINDOW_FUNCTION", "a window function")
-        group = select.args.get("group")
-        if group is not None and group.find(exp.GroupingSets, exp.Cube, exp.Rollup):
-            raise NotIncremental("GROUPING_SETS", "GROUPING SETS, ROLLUP or CUBE")
-        if select.args.get("laterals"):
-            raise NotIncremental("LATERAL", "LATERAL")
+    def _limit_hidden(
+        self,
+        select: exp.Select,
+        source: Operator,
+        names: list[str],
+        values: list[exp.Expr],
+        order: list[exp.Ordered],
+        by: list[exp.Expr],
+    ) -> Operator:
+        """LIMIT over rows that carry what they are ordered by beside their columns."""
+        hidden = [f"__o{number}" for number in range(len(by))]
+        rows = self._project(source, [*names, *hidden], [*values, *by])
+        ordered = [_by(o, ref(rows.alias, n)) for o, n in zip(order, hidden, strict=True)]
+        first = plan_limit(ordered, limits_of(select), rows, self._tools)
+        shown = rows.columns[: len(names)]
+        items = tuple(Item(c, ref(first.alias, c.name)) for c in shown)
+        return Project(self._alias("p"), first, items)
+
+    def _limit_named(self, tree: exp.Query, rows: Operator, texts: dict[str, int]) -> Operator:
+        """LIMIT over rows that are ordered by some of their own columns."""
+        ordered: list[exp.Ordered] = []
+        for item in tree.args["order"].expressions:
+            position = _position(item.this, rows, texts)
+            ordered.append(_by(item, ref(rows.alias, rows.columns[position].name)))
+        return plan_limit(ordered, limits_of(tree), rows, self._tools)
+
+    def _grouping_sets(self, select: exp.Select, ctes: dict[str, exp.CTE]) -> Operator:
+        """One GROUP BY per set, united."""
+        if select.args.get("distinct") is not None:
+            raise NotIncremental("GROUPING_SETS", "DISTINCT over grouping sets")
+        sets = grouping_sets.expand(select)
+        keys = {grouping_sets.text(e): e for chosen in sets for e in chosen}
+        source, scope = self._from.join(self._from.gather(select, ctes), [])
+        items = [
+            Item(Column(f"v{i}"), scope.resolve(self._plain(e)))
+            for i, e in enumerate(keys.values())
+        ]
+        described = (
+            self._describe(Project(self._alias("p"), source, tuple(items))) if items else []
+        )
+        types = dict(zip(keys, described, strict=True))
+
+        def calls(expression: exp.Expr) -> list[exp.Expr]:
+            return list(aggregate_calls(expression, self.schema.functions))
+
+        branches = [
+            self._select(grouping_sets.branch(select, chosen, types, calls), ctes)
+            for chosen in sets
+        ]
+        names = tuple(column.name for column in branches[0].columns)
+        return UnionAll(self._alias("u"), tuple(branches), names)
+
+    def _sourced(
+        self, gathered: Gathered, conditions: list[exp.Expr], ctes: dict[str, exp.CTE]
+    ) -> tuple[Operator, Scope]:
+        """FROM and WHERE: plain conditions belong to the join, subquery tests come above it."""
+        plain = [c for c in conditions if c.find(*_SUBQUERIES) is None or _constant_list(c)]
+        resolved = [gathered.scope.resolve(self._plain(c)) for c in plain]
+        source, scope = self._from.join(gathered, resolved)
+        return self._where(source, scope, [c for c in conditions if c not in plain], ctes)
+
+    def _where(
+        self,
+        source: Operator,
+        scope: Scope,
+        conditions: list[exp.Expr],
+        ctes: dict[str, exp.CTE],
+    ) -> tuple[Operator, Scope]:
+        """Filter an operator by conditions that may be, or contain, subqueries."""
+        for condition in conditions:
+            joined = self._subqueries.semi_join(condition, source, scope, ctes)
+            if joined is not None:
+                source, scope = joined
+                continue
+            tests, source, scope = self._subqueries.scalars([condition], source, scope, ctes)
+            test = scope.resolve(self._plain(tests[0]))
+            filtered = Filter(self._alias("f"), source, test)
+            source, scope = filtered, lift(scope, filtered.alias, lambda _, name: name)
+        return source, scope
 
     def _plain(self, expression: exp.Expr) -> exp.Expr:
         """Refuse what an expression of this issue can't hold."""
@@ -188,22 +278,17 @@ class Planner:
                 raise NotIncremental("SET_RETURNING", f"{name}() returns a set")
         return expression
 
-    def _grouped(self, select: exp.Select, outputs: list[tuple[str, exp.Expr]]) -> bool:
+    def _grouped(self, select: exp.Select, values: list[exp.Expr]) -> bool:
         if select.args.get("group") is not None or select.args.get("having") is not None:
             return True
         functions = self.schema.functions
-        return any(any(aggregate_calls(value, functions)) for _, value in outputs)
+        return any(any(aggregate_calls(value, functions)) for value in values)
 
-    def _project(
-        self, source: Operator, scope: Scope, outputs: list[tuple[str, exp.Expr]]
-    ) -> Operator:
-        items = tuple(
-            self._item(f"c{i}.{name}", scope.resolve(value), source)
-            for i, (name, value) in enumerate(outputs)
-        )
-        return self._shown(Project(self._alias("p"), source, items), [n for n, _ in outputs])
+    def _project(self, source: Operator, names: list[str], values: list[exp.Expr]) -> Project:
+        items = tuple(self._item(f"c{i}", value, source) for i, value in enumerate(values))
+        return self._shown(Project(self._alias("p"), source, items), names)
 
-    def _shown(self, project: Project, names: list[str]) -> Operator:
+    def _shown(self, project: Project, names: list[str]) -> Project:
         """Give the items their names, made unique where the query repeats one."""
         seen: set[str] = set()
         items: list[Item] = []
@@ -227,15 +312,25 @@ class Planner:
         select: exp.Select,
         source: Operator,
         scope: Scope,
-        outputs: list[tuple[str, exp.Expr]],
-    ) -> Operator:
+        values: list[exp.Expr],
+        ctes: dict[str, exp.CTE],
+    ) -> tuple[list[exp.Expr], Operator]:
+        """GROUP BY and HAVING; the values over the groups."""
         clause = select.args.get("group")
         grouped: list[exp.Expr] = clause.expressions if clause is not None else []
-        keys = [self._key(e, scope, outputs) for e in grouped]
+        keys = [self._key(e, scope, values) for e in grouped]
         having = select.args.get("having")
         tests = conjuncts(having.this) if having is not None else []
+        if grouped:  # a scalar subquery has one value for all groups: as good as a key
+            before = source.alias
+            replaced, source, scope = self._subqueries.scalars(
+                [*values, *tests], source, scope, ctes
+            )
+            if source.alias != before:
+                keys = [self._key(e, scope, values) for e in grouped]
+            values, tests = replaced[: len(values)], replaced[len(values) :]
         shelf = Shelf(self._alias("g"), keys, self.schema.functions)
-        values = [shelf.take(scope.resolve(value)) for _, value in outputs]
+        values = [shelf.take(scope.resolve(self._plain(value))) for value in values]
         conditions = [shelf.take(scope.resolve(self._plain(test))) for test in tests]
         operator: Operator = plan_aggregate(
             shelf.alias, source, shelf.keys, shelf.calls, self._tools
@@ -244,16 +339,13 @@ class Planner:
             condition = exp.and_(*conditions, copy=False)
             operator = Filter(self._alias("f"), operator, condition)
             values = [_moved(value, shelf.alias, operator.alias) for value in values]
-        items = tuple(self._item(f"c{i}", v, operator) for i, v in enumerate(values))
-        return self._shown(Project(self._alias("p"), operator, items), [n for n, _ in outputs])
+        return values, operator
 
-    def _key(self, node: exp.Expr, scope: Scope, outputs: list[tuple[str, exp.Expr]]) -> exp.Expr:
+    def _key(self, node: exp.Expr, scope: Scope, values: list[exp.Expr]) -> exp.Expr:
         if isinstance(node, exp.Literal) and not node.is_string:
-            return scope.resolve(outputs[int(node.name) - 1][1])
+            return scope.resolve(values[int(node.name) - 1])
         while isinstance(node, exp.Paren):
             node = node.this
-        if isinstance(node, exp.Tuple):
-            raise NotIncremental("GROUPING_SETS", "a row in GROUP BY")
         return scope.resolve(self._plain(node))
 
     def _alias(self, prefix: str) -> str:
@@ -264,6 +356,52 @@ class Planner:
 
     def _note(self, code: str, message: str) -> None:
         self.notes.append(Reason(code, message))
+
+
+def _constant_list(condition: exp.Expr) -> bool:
+    """Whether the tests in a condition are over lists and arrays, not over queries."""
+    return condition.find(exp.Query) is None
+
+
+def _texts(select: exp.Select) -> dict[str, int]:
+    """Position of each output by its text."""
+    found: dict[str, int] = {}
+    for number, output in enumerate(select.expressions):
+        found.setdefault(grouping_sets.text(output.unalias()), number)
+    return found
+
+
+def _output(node: exp.Expr, select: exp.Select) -> exp.Expr:
+    """What an item of ORDER BY means: an ordinal is an output."""
+    if isinstance(node, exp.Literal) and not node.is_string:
+        return select.expressions[int(node.name) - 1].unalias()
+    return node
+
+
+def _position(node: exp.Expr, rows: Operator, texts: dict[str, int]) -> int:
+    """The output column that an item of ORDER BY names, by ordinal, name or text."""
+    if isinstance(node, exp.Literal) and not node.is_string:
+        return int(node.name) - 1
+    position = texts.get(grouping_sets.text(node))
+    names = [column.name for column in rows.columns]
+    if position is None and isinstance(node, exp.Column) and node.name in names:
+        return names.index(node.name)
+    if position is None:
+        raise NotIncremental("LIMIT", "ORDER BY something that is not shown")
+    return position
+
+
+def _by(ordered: exp.Ordered, value: exp.Expr) -> exp.Ordered:
+    """The same direction over another expression."""
+    copied = ordered.copy()
+    copied.set("this", value.copy())
+    return copied
+
+
+def _cut(
+    every: list[exp.Expr], outputs: int, order: int
+) -> tuple[list[exp.Expr], list[exp.Expr], list[exp.Expr]]:
+    return every[:outputs], every[outputs : outputs + order], every[outputs + order :]
 
 
 def _moved(expression: exp.Expr, old: str, new: str) -> exp.Expr:

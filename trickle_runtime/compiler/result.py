@@ -80,7 +80,8 @@ class Step:
     net delta of the stream table into the temporary table ``pgtrickle_delta``; only when the plan
     was compiled with ``materialise=True``), ``apply`` (changes the stream table; returns one row
     ``inserted, updated, deleted, expected`` where expected is the number of changed rows that the
-    delta announced: a difference to their sum is an error, ``Diverged``).
+    delta announced: a difference to their sum is an error, ``Diverged``; NULL: a sum is NaN, from
+    which addition does not lead back, so the query must be computed).
     """
 
     kind: str

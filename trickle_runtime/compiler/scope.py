@@ -28,7 +28,7 @@ class Scope:
     """The FROM items of one SELECT, and columns merged by USING."""
 
     items: tuple[Visible, ...] = ()
-    merged: Mapping[str, exp.Column] = field(default_factory=dict[str, exp.Column])
+    merged: Mapping[str, exp.Expr] = field(default_factory=dict[str, exp.Expr])
 
     def resolve(self, expression: exp.Expr) -> exp.Expr:
         """Replace the query's column names by the plan's columns.
@@ -38,7 +38,7 @@ class Scope:
         """
         return expression.copy().transform(self._replace, copy=False)
 
-    def find(self, node: exp.Column) -> exp.Column:
+    def find(self, node: exp.Column) -> exp.Expr:
         """The plan's column that a column of the query means."""
         if isinstance(node.this, exp.Star):
             raise NotIncremental("WHOLE_ROW", node.sql("postgres"))
@@ -49,6 +49,13 @@ class Scope:
             if table in ("", item.name) and name in item.columns:
                 return item.columns[name].copy()
         raise NotIncremental("WHOLE_ROW", f"{node.sql('postgres')} is no column of a FROM item")
+
+    def has(self, node: exp.Column) -> bool:
+        """Whether a column can be found here."""
+        name, table = node.name, node.table
+        if not table and name in self.merged:
+            return True
+        return any(table in ("", item.name) and name in item.columns for item in self.items)
 
     def _replace(self, node: exp.Expr) -> exp.Expr:
         if isinstance(node, exp.Column):

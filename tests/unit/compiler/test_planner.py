@@ -106,14 +106,12 @@ def test_log_and_partitions_reach_the_statement() -> None:
 
 
 REFUSED = [
-    ("SELECT a.id FROM public.a LEFT JOIN public.b ON ((b.id = a.x))", "OUTER_JOIN"),
-    ("SELECT id FROM public.a WHERE (EXISTS ( SELECT 1 FROM public.b))", "SUBQUERY"),
-    ("SELECT id FROM public.a WHERE (x IN ( SELECT b.x FROM public.b))", "SUBQUERY"),
-    ("SELECT id FROM public.a ORDER BY id LIMIT 3", "LIMIT"),
-    ("SELECT DISTINCT ON (x) id FROM public.a ORDER BY x", "DISTINCT_ON"),
-    ("SELECT id FROM public.a EXCEPT SELECT id FROM public.b", "SET_OPERATION"),
-    ("SELECT count(*) OVER () AS id FROM public.a", "WINDOW_FUNCTION"),
-    ("SELECT x AS id FROM public.a GROUP BY ROLLUP(x)", "GROUPING_SETS"),
+    (
+        "SELECT id FROM public.a WHERE ((EXISTS ( SELECT 1 FROM public.b)) OR (x > 1))",
+        "SUBQUERY",
+    ),
+    ("SELECT (x IN ( SELECT b.x FROM public.b)) AS id FROM public.a", "SUBQUERY"),
+    ("SELECT id FROM public.a LIMIT 3", "LIMIT"),
     ("SELECT CURRENT_DATE AS id FROM public.a", "STABLE_FUNCTION"),
     ("SELECT oid AS id FROM pg_class", "SYSTEM_CATALOG"),
     ("SELECT id FROM public.a TABLESAMPLE bernoulli (10)", "TABLE_SAMPLE"),

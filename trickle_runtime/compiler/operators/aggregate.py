@@ -23,6 +23,8 @@ from trickle_runtime.compiler.result import OutputColumn
 from trickle_runtime.compiler.template import column, fill, ident
 from trickle_runtime.compiler.term import FromItem, Relation, Term, bind, raw, union
 
+_NOT_A_NUMBER = "EXISTS (SELECT 1 FROM $d WHERE $slot = 'NaN'::numeric)"
+
 
 @dataclass(frozen=True)
 class Key:
@@ -189,6 +191,10 @@ class Aggregate(Operator):
             name = out.store(name, fill("SELECT * FROM $name", name=name))
         out.deltas[self.alias] = name
         out.checks.append(fill("SELECT count(*) FROM $d WHERE n___count < 0", d=name))
+        for slot in self.slots:
+            if not slot.finite:
+                test = fill(_NOT_A_NUMBER, d=name, slot=ident(f"n_{slot.name}"))
+                out.not_numbers.append(test)
         if self.alias not in out.shared:
             for verb, statement in sql.maintain(name).items():
                 if self.alias in out.stored:

@@ -17,24 +17,18 @@ from itertools import combinations, islice, product
 from sqlglot import exp
 
 from trickle_runtime.compiler.context import Context
-from trickle_runtime.compiler.operators.base import Column, Operator
-from trickle_runtime.compiler.term import (
-    WEIGHT,
-    Binding,
-    FromItem,
-    Relation,
-    Term,
-    ref,
-    union,
+from trickle_runtime.compiler.joining import (
+    aliases,
+    current_term,
+    delta_term,
+    equality,
+    output_name,
 )
+from trickle_runtime.compiler.operators.base import Column, Operator
+from trickle_runtime.compiler.term import WEIGHT, Binding, FromItem, Relation, Term, ref, union
 
 _FLAT_LIMIT = 3
 _KEY_LIMIT = 16
-
-
-def output_name(alias: str, name: str) -> str:
-    """Name of an input's column in the join's output."""
-    return f"{alias}.{name}"
 
 
 @dataclass(frozen=True)
@@ -86,7 +80,7 @@ class InnerJoin(Operator):
 
     def current(self, out: Context) -> Relation:
         """One flat join of the inputs' rows."""
-        relations = [_single(part, part.current(out)) for part in self.parts]
+        relations = [current_term(part, part.current(out)) for part in self.parts]
         return (self._join(self.parts, relations, 1, self.predicates),)
 
     def delta(self, out: Context) -> Relation:
@@ -107,7 +101,7 @@ class InnerJoin(Operator):
         changed = [part for part in parts if part.changed(out)]
         if len(changed) > _FLAT_LIMIT:
             return self._peeled(parts, changed, predicates, out)
-        deltas = {part.alias: _delta_single(part, out) for part in changed}
+        deltas = {part.alias: delta_term(part, out) for part in changed}
         terms: list[Term] = []
         for size in range(1, len(changed) + 1):
             for chosen in combinations(changed, size):
@@ -115,7 +109,7 @@ class InnerJoin(Operator):
                 rest = [part for part in parts if part.alias not in names]
                 ordered = [*chosen, *rest]  # deltas first: the planner starts from them (B9)
                 relations = [
-                    deltas[p.alias] if p.alias in names else _single(p, p.current(out))
+                    deltas[p.alias] if p.alias in names else current_term(p, p.current(out))
                     for p in ordered
                 ]
                 terms.append(self._join(ordered, relations, (-1) ** (size - 1), predicates))
@@ -137,13 +131,13 @@ class InnerJoin(Operator):
             changed[-1],
         )
         rest = tuple(part for part in parts if part is not peel)
-        aliases = {part.alias for part in rest}
-        inner = tuple(p for p in predicates if _aliases(p) <= aliases)
-        outer = tuple(p for p in predicates if not _aliases(p) <= aliases)
+        known = {part.alias for part in rest}
+        inner = tuple(p for p in predicates if aliases(p) <= known)
+        outer = tuple(p for p in predicates if not aliases(p) <= known)
         delta_rest = self._named(rest, self._delta(rest, inner, out), out)
-        rows = [_single(part, part.current(out)) for part in rest]
+        rows = [current_term(part, part.current(out)) for part in rest]
         new_rest = self._join(rest, rows, 1, inner)
-        delta_peel, new_peel = _delta_single(peel, out), _single(peel, peel.current(out))
+        delta_peel, new_peel = delta_term(peel, out), current_term(peel, peel.current(out))
         pairs = (
             (delta_rest, new_peel, 1),
             (new_rest, delta_peel, 1),
@@ -238,52 +232,15 @@ class InnerJoin(Operator):
         return any(key <= fixed for key in part.keys)
 
 
-def equality(predicate: exp.Expr) -> list[exp.Column]:
-    """The two columns of ``a = b``, else nothing."""
-    while isinstance(predicate, exp.Paren):
-        predicate = predicate.this
-    if not isinstance(predicate, exp.EQ):
-        return []
-    sides = [predicate.this, predicate.expression]
-    columns = [side for side in sides if isinstance(side, exp.Column)]
-    return columns if len(columns) == 2 else []
-
-
-def _aliases(predicate: exp.Expr) -> set[str]:
-    return {column.table for column in predicate.find_all(exp.Column)}
-
-
 def _connected(parts: list[Operator], predicates: tuple[exp.Expr, ...]) -> bool:
     reached = {parts[0].alias}
-    aliases = {part.alias for part in parts}
+    every = {part.alias for part in parts}
     grown = True
     while grown:
         grown = False
         for predicate in predicates:
-            found = _aliases(predicate)
-            if found <= aliases and found & reached and not found <= reached:
+            found = aliases(predicate)
+            if found <= every and found & reached and not found <= reached:
                 reached |= found
                 grown = True
-    return reached == aliases
-
-
-def _single(part: Operator, relation: Relation) -> Term:
-    """One term: a union below a join becomes one FROM item."""
-    if len(relation) == 1:
-        return relation[0]
-    names = [column.name for column in part.columns]
-    item = FromItem(f"({union(relation, names, weighted=False)})", part.alias)
-    return Term((item,), {name: ref(part.alias, name) for name in names})
-
-
-def _delta_single(part: Operator, out: Context) -> Term:
-    relation = part.delta(out)
-    if len(relation) == 1:
-        return relation[0]
-    names = [column.name for column in part.columns]
-    name = out.add(f"delta_{part.alias}", f"({union(relation, names, weighted=True)})")
-    return Term(
-        (FromItem(name, part.alias),),
-        {column: ref(part.alias, column) for column in names},
-        weights=(ref(part.alias, WEIGHT),),
-    )
+    return reached == every
