@@ -118,7 +118,7 @@ class SourceChanged(CaptureError):
 
 
 class RowSecurity(CaptureError):
-    """Row security policies of a source apply to the runtime's role: grant BYPASSRLS or drop them."""
+    """Row security policies of a source apply to our role: grant BYPASSRLS or drop them."""
 
     code = "TR303"
 
@@ -191,7 +191,7 @@ class ConnectionFailed(DatabaseError):
 
 
 class EmbeddedServerError(TrickleError):
-    """No private PostgreSQL could be found or started; the detail has what was tried or its log."""
+    """No private PostgreSQL was found, or it did not start; the detail has what was tried."""
 
     code = "TR600"
 

@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from trickle_runtime.errors import DependencyCycle
 from trickle_runtime import dag
+from trickle_runtime.errors import DependencyCycle
 
 ORDERS, ITEMS = -1, -2
 

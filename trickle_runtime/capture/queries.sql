@@ -49,6 +49,7 @@ WITH RECURSIVE tree (relid, level) AS (
 SELECT c.relkind::text AS kind, c.relpersistence::text AS persistence, format('%%I.%%I', n.nspname, c.relname) AS name,
     c.relrowsecurity AND row_security_active(c.oid) AS secured,
     EXISTS (SELECT FROM pg_extension e WHERE e.extname = 'citus') AS citus,
+    EXISTS (SELECT FROM pg_index i WHERE i.indrelid = c.oid AND i.indisunique) AS unique,
     (SELECT jsonb_agg(jsonb_build_object('relid', m.oid::bigint, 'name', m.name, 'kind', m.relkind,
         'may_trigger', m.may_trigger AND m.may_name, 'owned', m.owned, 'subscribed', m.subscribed, 'child', m.child)
         ORDER BY m.level, m.oid) FROM members m) AS members,
@@ -273,6 +274,9 @@ WITH consumed AS MATERIALIZED (
 SELECT count(*) AS deleted FROM gone
 
 -- name: log_columns
+-- Creators of several readers may come at the same time, and IF NOT EXISTS is no help: it does not see what others
+-- have not committed. Whoever waited looks with a new snapshot.
+SELECT pg_advisory_xact_lock(hashtextextended('pgtrickle log ' || %(pgt_id)s, 0));
 SELECT string_agg(format(', %%I %%s%%s', a.attname, format_type(a.atttypid, a.atttypmod),
         (SELECT format(' COLLATE %%I.%%I', cn.nspname, co.collname)
             FROM pg_collation co JOIN pg_namespace cn ON cn.oid = co.collnamespace WHERE co.oid = a.attcollation)),

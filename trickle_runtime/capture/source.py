@@ -18,6 +18,8 @@ QUERIES = "capture/queries.sql"
 # A table of ours can have 1600 columns, two of which are not the source's.
 _MOST_COLUMNS = 1598
 _FIRST_USER_OID = 16384
+# All are named in the condition of a trigger, which each of them has.
+_MOST_MEMBERS = 300
 
 
 @dataclass(frozen=True)
@@ -54,6 +56,7 @@ class Description:
     persistence: str
     secured: bool
     citus: bool
+    unique: bool  # has a unique index, with which PostgreSQL refuses foreign partitions
     members: tuple[Member, ...]  # the source first
     columns: tuple[Column, ...]
 
@@ -95,6 +98,7 @@ def describe(session: Session, schemas: Schemas, relid: int) -> Description:
         persistence=row["persistence"],
         secured=row["secured"],
         citus=row["citus"],
+        unique=row["unique"],
         members=tuple(Member(**member) for member in row["members"]),
         columns=tuple(Column(**column) for column in row["columns"]),
     )
@@ -105,10 +109,11 @@ def decide(source: Description, attnums: Sequence[int]) -> Decision:
     reason = _obstacle(source, source.pick(attnums))
     if reason is not None:
         return Decision("poll", reason)
-    # The apply worker fires no statement triggers; a trigger with transition tables on a
-    # partitioned table makes inserts fail once a foreign table is attached.
+    # The apply worker fires no statement triggers. Transition tables make statements on a
+    # partitioned table fail once it has got a foreign partition.
     elsewhere = any(member.subscribed or member.child for member in source.members)
-    by_row = source.kind == "p" or elsewhere or source.citus
+    open_to_foreign = source.kind == "p" and not source.unique
+    by_row = elsewhere or open_to_foreign or source.citus or len(source.members) > _MOST_MEMBERS
     return Decision("row" if by_row else "statement")
 
 

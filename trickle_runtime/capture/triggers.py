@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from trickle_runtime.capture.source import Column, Description
+from trickle_runtime.capture.source import Column, Description, Member
 from trickle_runtime.config import Schemas
 from trickle_runtime.db import sql
 
@@ -22,9 +22,20 @@ _STATEMENT_EVENTS = {
 _ROW_EVENT = {"row": "AFTER INSERT OR UPDATE OR DELETE ON {table}"}
 _TRUNCATE_EVENT = {"truncate": "AFTER TRUNCATE ON {table}"}
 _TRIGGER = (
-    "CREATE OR REPLACE TRIGGER {trigger} {event} FOR EACH {level} EXECUTE FUNCTION {function}()"
+    "CREATE OR REPLACE TRIGGER {trigger} {event} FOR EACH {level} {condition}"
+    " EXECUTE FUNCTION {function}()"
 )
 _ALWAYS = "ALTER TABLE {table} ENABLE ALWAYS TRIGGER {trigger}"
+# PostgreSQL clones these to partitions that come later. Such a one may have been attached, written
+# and detached again before anyone looks: rows in the buffer that the table never kept, or the
+# reverse. Its writes fire them, and the condition costs the others next to nothing.
+_UNKNOWN_EVENTS = {
+    "unknown_insert": ("AFTER INSERT ON {table}", "WHEN (NEW.tableoid <> ALL ({known}))"),
+    "unknown_change": (
+        "AFTER UPDATE OR DELETE ON {table}",
+        "WHEN (OLD.tableoid <> ALL ({known}))",
+    ),
+}
 
 
 @dataclass(frozen=True)
@@ -59,7 +70,10 @@ class Capture:
 
 def events(capture: Capture) -> tuple[str, ...]:
     """Return the events that have a trigger function."""
-    return (*(_ROW_EVENT if capture.mode == "row" else _STATEMENT_EVENTS), *_TRUNCATE_EVENT)
+    if capture.mode == "row":
+        return ("row", "truncate")
+    unknown = ("unknown",) if capture.source.kind == "p" else ()
+    return (*_STATEMENT_EVENTS, "truncate", *unknown)
 
 
 def functions(capture: Capture) -> list[str]:
@@ -84,21 +98,41 @@ def triggers(capture: Capture) -> list[str]:
     statements: list[str] = []
     for member in capture.source.members:
         level, own = _member_events(capture, member.relid)
-        for event, text in (own | _TRUNCATE_EVENT).items():
-            statements.append(
-                sql.render(
-                    _TRIGGER,
-                    trigger=capture.trigger(event),
-                    event=sql.render(text, table=member.name),
-                    level=level if event != "truncate" else "STATEMENT",
-                    function=capture.function(event),
-                )
+        for event, text in own.items():
+            statements += _trigger(capture, member, event, text, level=level)
+        for event, text in _TRUNCATE_EVENT.items():
+            statements += _trigger(capture, member, event, text, level="STATEMENT")
+    if "unknown" in events(capture):
+        known = _known(capture)
+        for event, (text, condition) in _UNKNOWN_EVENTS.items():
+            when = sql.render(condition, known=known)
+            statements += _trigger(
+                capture, capture.source.members[0], event, text, level="ROW", condition=when
             )
-            if member.owned:
-                statements.append(
-                    sql.render(_ALWAYS, table=member.name, trigger=capture.trigger(event))
-                )
     return statements
+
+
+def _trigger(
+    capture: Capture, member: Member, event: str, text: str, *, level: str, condition: str = ""
+) -> list[str]:
+    """Return the statements for one trigger on one table."""
+    trigger = capture.trigger(event)
+    statement = sql.render(
+        _TRIGGER,
+        trigger=trigger,
+        event=sql.render(text, table=member.name),
+        level=level,
+        condition=condition,
+        function=capture.function(event.partition("_")[0]),
+    )
+    always = sql.render(_ALWAYS, table=member.name, trigger=trigger)
+    return [statement, always] if member.owned else [statement]
+
+
+def _known(capture: Capture) -> str:
+    """Return the source and its partitions as an array of oids."""
+    relids = ",".join(str(member.relid) for member in capture.source.members)
+    return sql.render("'{relids}'::oid[]", relids="{" + relids + "}")
 
 
 def _member_events(capture: Capture, relid: int) -> tuple[str, dict[str, str]]:
@@ -112,23 +146,58 @@ def _member_events(capture: Capture, relid: int) -> tuple[str, dict[str, str]]:
 
 def _body(capture: Capture, event: str) -> str:
     """Return the text of a trigger function."""
-    if capture.mode == "row":
-        old, new = _row_image("OLD", capture.columns), _row_image("NEW", capture.columns)
-    else:
-        old, new = _rows("pgt_old", capture.columns), _rows("pgt_new", capture.columns)
+    columns = capture.columns
     parts = {
         "relid": str(capture.source.relid),
         "buffer": capture.buffer,
-        "columns": "".join(f", c{column.attnum}" for column in capture.columns),
-        "old_rows": f"{old} o",
-        "new_rows": f"{new} n",
-        "old_columns": _images("o", capture.columns),
-        "new_columns": _images("n", capture.columns),
-        "differ": _differ(capture.columns),
+        "columns": "".join(f", c{column.attnum}" for column in columns),
+        "known": _known(capture),
     }
+    parts |= _row_parts(columns) if capture.mode == "row" else _statement_parts(columns)
     parts["failure"] = sql.render(_template(capture, "failure"), **parts).rstrip()
-    parts["paired"] = sql.quote_literal(sql.render(_template(capture, "paired"), **parts))
+    if event == "update":
+        parts["paired"] = sql.quote_literal(sql.render(_template(capture, "paired"), **parts))
     return sql.render(_template(capture, event), **parts)
+
+
+def _statement_parts(columns: Sequence[Column]) -> dict[str, str]:
+    """Return what the templates of statement-level functions need to know of the columns."""
+    old, new = (_images(alias, columns) for alias in ("o", "n"))
+    return {
+        "old_rows": f"{_rows('pgt_old', columns)} o",
+        "new_rows": f"{_rows('pgt_new', columns)} n",
+        "old_columns": old,
+        "new_columns": new,
+        "differ": _differ(old, new),
+    }
+
+
+def _row_parts(columns: Sequence[Column]) -> dict[str, str]:
+    """Return the same for row-level functions, which have records and not tables.
+
+    Plain values are a third cheaper than a subquery, which only generated columns need.
+    """
+    if any(column.expression is not None for column in columns):
+        old, new = (_images(alias, columns) for alias in ("o", "n"))
+        old_from, new_from = (
+            f" FROM {_rows(f'(SELECT {record}.*)', columns)} {alias}"
+            for record, alias in (("OLD", "o"), ("NEW", "n"))
+        )
+        differ = sql.render(
+            "(SELECT {differ}{old} CROSS JOIN {new})",
+            differ=_differ(old, new),
+            old=old_from,
+            new=new_from.removeprefix(" FROM "),
+        )
+        return {
+            "old_values": old + old_from,
+            "new_values": new + new_from,
+            "differ": differ,
+        }
+    old, new = (
+        "".join(f", {_value(record, column)}" for column in columns) for record in ("OLD", "NEW")
+    )
+    return {"old_values": old, "new_values": new, "differ": _differ(old, new)}
 
 
 def _template(capture: Capture, name: str) -> str:
@@ -140,31 +209,23 @@ def _rows(table: str, columns: Sequence[Column]) -> str:
     return sql.render("(SELECT {list} FROM {table} t)", list=_list("t", columns), table=table)
 
 
-def _row_image(record: str, columns: Sequence[Column]) -> str:
-    """Return the same for one row of a row-level trigger."""
-    if any(column.expression is not None for column in columns):
-        return _rows(f"(SELECT {record}.*)", columns)
-    return sql.render("(SELECT {list})", list=_list(record, columns))
-
-
 def _list(table: str, columns: Sequence[Column]) -> str:
-    return ", ".join(_item(table, column) for column in columns)
+    return ", ".join(f"{_value(table, column)} AS c{column.attnum}" for column in columns)
 
 
-def _item(table: str, column: Column) -> str:
-    value = f"{table}.{sql.quote_ident(column.name)}"
+def _value(table: str, column: Column) -> str:
     if column.expression is not None:
-        value = f"({column.expression})"
-    return f"{value} AS c{column.attnum}"
+        return f"({column.expression})"
+    return f"{table}.{sql.quote_ident(column.name)}"
 
 
 def _images(alias: str, columns: Sequence[Column]) -> str:
     return "".join(f", {alias}.c{column.attnum}" for column in columns)
 
 
-def _differ(columns: Sequence[Column]) -> str:
+def _differ(old: str, new: str) -> str:
     """Compare by image: 1.0 is not 1.00 here, and types without equality have one too."""
-    if not columns:
+    if not old:
         return "false"
-    old, new = (_images(alias, columns).removeprefix(", ") for alias in ("o", "n"))
-    return f"record_image_ne(ROW({old}), ROW({new}))"
+    values = {"old": old.removeprefix(", "), "new": new.removeprefix(", ")}
+    return sql.render("record_image_ne(ROW({old}), ROW({new}))", **values)

@@ -102,3 +102,28 @@ def _qualify_function(column: exp.Column) -> None:
 def render(tree: exp.Expr) -> str:
     """Render a tree (or a part of one) as PostgreSQL text."""
     return Canonical().generate(tree, normalize_functions=False)
+
+
+def flatten(tree: exp.Expr) -> exp.Expr:
+    """Write chains of AND, and of OR, without parentheses between them: both are associative."""
+    return tree.copy().transform(_flatten_chain, copy=False)
+
+
+def _flatten_chain(node: exp.Expr) -> exp.Expr:
+    for kind in (exp.And, exp.Or):
+        if isinstance(node, kind):
+            operands = [flatten(operand) for operand in _operands(node, kind)]
+            chain = operands[0]
+            for operand in operands[1:]:
+                chain = kind(this=chain, expression=operand)
+            return chain
+    return node
+
+
+def _operands(node: exp.Expr, kind: type[exp.Connector]) -> list[exp.Expr]:
+    inner = node
+    while isinstance(inner, exp.Paren):
+        inner = inner.this
+    if isinstance(inner, kind):
+        return [*_operands(inner.this, kind), *_operands(inner.expression, kind)]
+    return [node]

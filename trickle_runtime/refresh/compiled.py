@@ -20,6 +20,7 @@ from trickle_runtime.compiler.apply import Target
 from trickle_runtime.compiler.result import Step
 from trickle_runtime.config import Schemas
 from trickle_runtime.db.session import Session
+from trickle_runtime.errors import InternalError, UnsupportedQuery
 from trickle_runtime.refresh import definition
 from trickle_runtime.refresh.members import Member, Observation, queries
 from trickle_runtime.storage import partitioning
@@ -154,7 +155,17 @@ def _compile(
     analysis = analysis_of(session, schemas, member)
     if changed is None:
         return analysis.full_steps(materialise=materialise)
-    return analysis.delta_steps(changed, materialise=materialise)
+    if analysis.mode == "full":
+        raise UnsupportedQuery(
+            f"{member.name} can't be maintained differentially any more",
+            detail="; ".join(f"{one.code}: {one.message}" for one in analysis.reasons) or None,
+        )
+    try:
+        return analysis.delta_steps(changed, materialise=materialise)
+    except (ArithmeticError, AssertionError, AttributeError, LookupError, ValueError) as error:
+        raise InternalError(
+            f"no delta could be compiled for {member.name}", detail=repr(error)
+        ) from error
 
 
 def _stored(

@@ -20,10 +20,11 @@ from trickle_runtime.capture import changelog
 from trickle_runtime.capture import install as capturing
 from trickle_runtime.catalog.models import StreamTable
 from trickle_runtime.catalog.store import Store
+from trickle_runtime.compiler.apply import Target
 from trickle_runtime.compiler.result import SourceUse
 from trickle_runtime.config import Schemas, StreamTableOptions
 from trickle_runtime.db.session import Session
-from trickle_runtime.db.sql import quote_literal, render
+from trickle_runtime.db.sql import render
 from trickle_runtime.errors import (
     AlreadyExists,
     DatabaseError,
@@ -41,7 +42,7 @@ from trickle_runtime.storage import partitioning, table
 from trickle_runtime.storage.names import shorten
 
 BESIDE = "__trickle_new"
-DRAIN_ATTEMPTS = 50  # each as long as lock_timeout
+DRAIN_ATTEMPTS = 20  # of 3 s each
 LOCK_NOT_AVAILABLE = "55P03"
 
 
@@ -115,7 +116,8 @@ def register(session: Session, schemas: Schemas, plan: Plan) -> tuple[int, Defin
         **catalog_options(plan.options),
         status="initializing",
     )
-    defined = _targeted(session, schemas, plan, pgt_id, defined, polled=())
+    target = _target(plan, pgt_id, defined)
+    defined = replace(defined, analysis=defined.analysis.with_target(target))
     definition.register(session, schemas, pgt_id, defined, version=1)
     log_sources(session, schemas, defined.analysis.sources)
     session.commit()
@@ -123,15 +125,16 @@ def register(session: Session, schemas: Schemas, plan: Plan) -> tuple[int, Defin
 
 
 def log_sources(session: Session, schemas: Schemas, sources: Sequence[SourceUse]) -> None:
-    """Let the stream tables below keep change logs, in the open transaction."""
-    for source in sources:
-        if source.pgt_id is not None:
-            changelog.ensure(session, schemas, source.pgt_id)
+    """Let the stream tables below keep change logs, in the open transaction.
+
+    In one order everywhere: each log is locked until the transaction ends.
+    """
+    for pgt_id in sorted(source.pgt_id for source in sources if source.pgt_id is not None):
+        locks.lock_log(session, schemas, pgt_id)
+        changelog.ensure(session, schemas, pgt_id)
 
 
-def capture_sources(
-    session: Session, schemas: Schemas, settings: Settings, sources: Sequence[SourceUse]
-) -> list[str]:
+def capture_sources(session: Session, schemas: Schemas, sources: Sequence[SourceUse]) -> list[str]:
     """Phase 1: capture each source; commits after each. Returns the names that can't be captured.
 
     Passes over a stream table below that began before its readers were registered write no change
@@ -140,7 +143,7 @@ def capture_sources(
     polled: list[str] = []
     for source in sorted(sources, key=lambda one: one.relid):
         if source.pgt_id is not None:
-            _drain(session, schemas, settings, source.name)
+            _drain(session, schemas, source.name)
             continue
         found = capturing.ensure_capture(session, schemas, source.relid, source.attnums)
         if found.mode == "poll":
@@ -188,9 +191,12 @@ def _complete(
     """Phases 1 and 2."""
     started = time.perf_counter()
     store = Store(session, schemas)
-    polled = capture_sources(session, schemas, plan.settings, defined.analysis.sources)
+    polled = capture_sources(session, schemas, defined.analysis.sources)
     if polled:
-        defined = _targeted(session, schemas, plan, pgt_id, defined, polled=polled)
+        target = _target(plan, pgt_id, defined)
+        defined = definition.define(
+            session, schemas, plan.query, plan.options, plan.meaning, target, polled=polled
+        )
         definition.register(session, schemas, pgt_id, defined, version=1)
     store.register_frontier(pgt_id)
     session.commit()
@@ -227,20 +233,9 @@ def info(row: StreamTable, defined: Definition, *, rows: int, duration: float) -
     )
 
 
-def _targeted(
-    session: Session,
-    schemas: Schemas,
-    plan: Plan,
-    pgt_id: int,
-    defined: Definition,
-    *,
-    polled: Sequence[str],
-) -> Definition:
-    target = definition.target_of(
+def _target(plan: Plan, pgt_id: int, defined: Definition) -> Target:
+    return definition.target_of(
         pgt_id, plan.name.quoted, plan.options, defined.columns, log=False, sequential=False
-    )
-    return definition.define(
-        session, schemas, plan.query, plan.options, plan.meaning, target, polled=polled
     )
 
 
@@ -278,11 +273,13 @@ def _relid(session: Session, schemas: Schemas, relation: str) -> int:
     return int(session.execute(queries(schemas)["relation_of"], {"name": relation})[0]["relid"])
 
 
-def _drain(session: Session, schemas: Schemas, settings: Settings, relation: str) -> None:
-    """Wait for the passes that are writing to a stream table; commits."""
-    text = render(
-        queries(schemas)["drain"], relation=relation, lock=quote_literal(settings.lock_timeout)
-    )
+def _drain(session: Session, schemas: Schemas, relation: str) -> None:
+    """Wait for the passes that are writing to a stream table; commits.
+
+    Longer at a time than for a source: nobody but passes has to wait behind us, and an autovacuum
+    lets us go first only after ``deadlock_timeout``.
+    """
+    text = render(queries(schemas)["drain"], relation=relation)
     for attempt in range(DRAIN_ATTEMPTS):
         try:
             session.execute(text)

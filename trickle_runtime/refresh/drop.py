@@ -65,12 +65,13 @@ def remove(session: Session, schemas: Schemas, row: StreamTable, *, cascade: boo
     definition.unguard(session, schemas, row.pgt_id)
     names = [state["name"] for state in row.plan.get("states", ())]
     definition.drop_states(session, schemas, list(reversed(names)))
-    below = [one.source_pgt_id for one in store.dependencies(row.pgt_id)]
+    below = {one.source_pgt_id for one in store.dependencies(row.pgt_id)} - {None}
     changelog.drop(session, schemas, row.pgt_id)
     _drop_table(session, schemas, row, cascade=cascade)
     store.delete(row.pgt_id)
-    for pgt_id in below:
-        if pgt_id is not None and not _is_read(store, pgt_id):
+    for pgt_id in sorted(filter(None, below)):
+        locks.lock_log(session, schemas, pgt_id)
+        if not _is_read(store, pgt_id):
             changelog.drop(session, schemas, pgt_id)
 
 

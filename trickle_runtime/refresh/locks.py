@@ -36,6 +36,12 @@ def held(
         _release(session, schemas, got)
 
 
+def lock_log(session: Session, schemas: Schemas, pgt_id: int) -> None:
+    """Let no other reader of a change log come or go until the transaction ends."""
+    parameters = {"space": space(schemas), "pgt_id": pgt_id}
+    session.execute(queries(schemas)["log_lock"], parameters)
+
+
 def space(schemas: Schemas) -> int:
     """Return the first half of the lock's key: catalogs of one database don't meet."""
     return zlib.crc32(f"stream table of {schemas.prefix}".encode()) - 2**31

@@ -16,7 +16,14 @@ from trickle_runtime.compiler.result import Step
 from trickle_runtime.config import Schemas
 from trickle_runtime.db.session import Row, Session
 from trickle_runtime.db.sql import quote_literal, render
-from trickle_runtime.errors import DatabaseError, Diverged, RefreshError
+from trickle_runtime.errors import (
+    DatabaseError,
+    Diverged,
+    InternalError,
+    RefreshError,
+    TrickleError,
+    UnsupportedQuery,
+)
 from trickle_runtime.refresh import policy, result
 from trickle_runtime.refresh.compiled import Statements
 from trickle_runtime.refresh.members import Member, Observation, buffer_name, queries
@@ -66,7 +73,7 @@ class Runner:
         started = time.perf_counter()
         try:
             return self._attempt(work, started)
-        except (Diverged, DatabaseError) as error:
+        except (Diverged, DatabaseError, InternalError, UnsupportedQuery) as error:
             again = _second_attempt(work, error, (time.perf_counter() - started) * 1000)
             if again is None:
                 raise
@@ -201,7 +208,7 @@ class Runner:
         )
 
 
-def _second_attempt(work: Work, error: Diverged | DatabaseError, spent_ms: float) -> Work | None:
+def _second_attempt(work: Work, error: TrickleError, spent_ms: float) -> Work | None:
     """Return the full refresh that follows a differential one that failed, if one does.
 
     A delta can fail where the query does not: it computes rows that came and went again.
@@ -209,7 +216,7 @@ def _second_attempt(work: Work, error: Diverged | DatabaseError, spent_ms: float
     if work.mode != "differential":
         return None
     full = replace(work, mode="full", action=result.REINITIALIZE, budget_ms=None)
-    if isinstance(error, Diverged):
+    if not isinstance(error, DatabaseError):
         return replace(full, reason=error.message)
     if error.sqlstate == CANCELED and work.budget_ms is not None and spent_ms >= work.budget_ms:
         reason = f"{policy.OVER_BUDGET} of {work.budget_ms:.0f} ms for a differential refresh"
@@ -233,6 +240,11 @@ def _counts(work: Work, rows: list[Row]) -> tuple[int, int, int]:
     row = rows[0]
     counts = (int(row["inserted"]), int(row["updated"]), int(row["deleted"]))
     expected = row.get("expected")
+    if "expected" in row and expected is None:
+        raise Diverged(
+            f"a sum of {work.member.name} is not a number (NaN)",
+            detail="Addition does not lead back from NaN, so the query is computed.",
+        )
     if expected is not None and int(expected) != sum(counts):
         raise Diverged(
             f"{work.member.name} lacks rows that its delta announced",

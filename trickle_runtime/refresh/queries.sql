@@ -176,7 +176,7 @@ SELECT pg_try_advisory_lock(%(space)s::int, hashtext(%(name)s)) AS got
 SELECT pg_advisory_unlock(%(space)s::int, hashtext(%(name)s))
 
 -- name: drain
-SET LOCAL lock_timeout = {lock};
+SET LOCAL lock_timeout = '3s';
 LOCK TABLE {relation} IN SHARE MODE
 
 -- name: fill
@@ -399,3 +399,7 @@ SELECT pgt_id FROM pgtrickle.pgt_stream_tables WHERE pgt_relid = to_regclass(%(n
 
 -- name: rehome
 SELECT pgtrickle.pgt_rehome() AS moved
+
+-- name: log_lock
+-- Held while a reader of the change log comes or goes, so that the last one takes it away and nobody else's.
+SELECT pg_advisory_xact_lock(%(space)s::int # 1, hashint8(%(pgt_id)s::bigint))

@@ -160,7 +160,7 @@ def redefine(
         HasDependants: a view or stream table reads a column that would be dropped.
     """
     settings = parse(Store(session, schemas).settings())
-    defined = capture(session, schemas, settings, change, defined)
+    defined = capture(session, schemas, change, defined)
     return patiently(session, lambda: _redefine(session, schemas, settings, change, defined))
 
 
@@ -180,7 +180,6 @@ def patiently(session: Session, action: Callable[[], T]) -> T:
 def capture(
     session: Session,
     schemas: Schemas,
-    settings: Settings,
     change: Change,
     defined: Definition,
 ) -> Definition:
@@ -196,7 +195,7 @@ def capture(
     store.set_dependencies(pgt_id, [*wanted, *stale])
     create.log_sources(session, schemas, defined.analysis.sources)
     session.commit()
-    polled = create.capture_sources(session, schemas, settings, defined.analysis.sources)
+    polled = create.capture_sources(session, schemas, defined.analysis.sources)
     if not polled:
         return defined
     meaning.apply(session, schemas, defined.settings)

@@ -35,7 +35,7 @@ def replace(session: Session, schemas: Schemas, change: Change, defined: Definit
         HasDependants: views or other objects read the old table.
     """
     settings = parse(Store(session, schemas).settings())
-    defined = redefine.capture(session, schemas, settings, change, defined)
+    defined = redefine.capture(session, schemas, change, defined)
     redefine.patiently(session, lambda: _replace(session, schemas, settings, change, defined))
 
 

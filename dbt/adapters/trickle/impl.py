@@ -6,7 +6,7 @@ Invariant: no logic. A verb on a stream table is in ``stream_tables``, an operat
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from threading import local
 from typing import TYPE_CHECKING, Any
 
@@ -127,13 +127,15 @@ class TrickleAdapter(PostgresAdapter):
         self, relation: TrickleRelation, desired: StreamTableConfig, changes: StreamTableChangeset
     ) -> str:
         """Apply what changed."""
-        return stream_tables.alter(self._runtime(), _name(relation), desired, changes)
+        drop_views = self._drop_views(relation)
+        return stream_tables.alter(self._runtime(), _name(relation), desired, changes, drop_views)
 
     @available.parse_none
     @runtime_errors
     def stream_table_rebuild(self, relation: TrickleRelation, desired: StreamTableConfig) -> str:
         """Compute every row anew."""
-        return stream_tables.rebuild(self._runtime(), _name(relation), desired)
+        drop_views = self._drop_views(relation)
+        return stream_tables.rebuild(self._runtime(), _name(relation), desired, drop_views)
 
     @available.parse_none
     @runtime_errors
@@ -217,6 +219,14 @@ class TrickleAdapter(PostgresAdapter):
         """Give stream tables their type and statistics in dbt's documentation."""
         return catalog.label_catalog(table, facts)
 
+    def _drop_views(self, relation: TrickleRelation) -> Callable[[], None]:
+        """Return how to drop the views on a stream table; committed with what comes next."""
+
+        def drop_views() -> None:
+            self.execute_macro("trickle_drop_dependent_views", kwargs={"relation": relation})
+
+        return drop_views
+
     @warns("changes that every stream table has seen were not deleted")
     def _clean_up(self) -> None:
         self._runtime().cleanup()
@@ -238,7 +248,7 @@ class TrickleAdapter(PostgresAdapter):
     ) -> str:
         runtime = self._runtime()
         if not self.trickle_installed():
-            runtime.install()
+            stream_tables.install(runtime)
         message = stream_tables.create(runtime, _name(relation), desired, replace=replace)
         self._created.relation = relation
         return message

@@ -7,8 +7,9 @@ api, and the words for what came of them.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from dbt.adapters.trickle.relation_configs import (
@@ -17,14 +18,15 @@ from dbt.adapters.trickle.relation_configs import (
     changeset,
 )
 from trickle_runtime.config import StreamTableOptions
-from trickle_runtime.errors import FuseBlown
+from trickle_runtime.errors import DatabaseError, FuseBlown, HasDependants, NotInstalled
 
 if TYPE_CHECKING:
-    from trickle_runtime.api import RefreshResult, Runtime
+    from trickle_runtime.api import AlterResult, RefreshResult, Runtime
 
 Name = tuple[str, str]
 Described = Mapping[str, Any]
 INITIATED_BY = "dbt"
+INSUFFICIENT_PRIVILEGE = "42501"
 _OPTIONS = (
     "schedule",
     "refresh_mode",
@@ -54,6 +56,27 @@ class Outcome:
         return f"STREAM TABLE {self.words}" if self.refreshed else _say("unchanged", self.words)
 
 
+def install(runtime: Runtime) -> None:
+    """Create the catalog at the first use of a stream table.
+
+    Raises:
+        NotInstalled: this role may not; says who has to do what.
+    """
+    try:
+        runtime.install()
+    except DatabaseError as error:
+        if error.sqlstate != INSUFFICIENT_PRIVILEGE:
+            raise
+        prefix = runtime.schemas.prefix
+        raise NotInstalled(
+            f"this role can neither use nor create the catalog in schema {prefix}",
+            detail=error.message,
+            hint="Let a role that may create schemas run `trickle-runtime install` and grant USAGE"
+            f" on the schemas {prefix}, {prefix}_changes and {prefix}_state and all rights on what"
+            " is in them; or grant CREATE on the database.",
+        ) from error
+
+
 def create(runtime: Runtime, name: Name, desired: StreamTableConfig, *, replace: bool) -> str:
     """Create a stream table, in place of another kind of relation where ``replace``."""
     info = runtime.create_stream_table(
@@ -75,28 +98,55 @@ def changes(
 
 
 def alter(
-    runtime: Runtime, name: Name, desired: StreamTableConfig, found: StreamTableChangeset
+    runtime: Runtime,
+    name: Name,
+    desired: StreamTableConfig,
+    found: StreamTableChangeset,
+    drop_views: Callable[[], None],
 ) -> str:
-    """Apply what changed.
-
-    The runtime looks at a query only if its text is another; `select *` may mean other columns by
-    now, so a query that is known to have changed gets a text that differs from the stored one.
-    """
-    query = f"{desired.query}\n" if "query" in found.names else desired.query
-    result = runtime.alter_stream_table(
-        name, query=query, initiated_by=INITIATED_BY, **desired.alteration_options()
-    )
+    """Apply what changed; ``drop_views`` drops views on the table that are in the way."""
+    result = _alter(runtime, name, desired, drop_views, anew="query" in found.names)
     if found.requires_full_refresh:
         return _say(f"replaced ({', '.join(found.names)})")
     return _say(f"altered {', '.join(result.changed or found.names)}")
 
 
-def rebuild(runtime: Runtime, name: Name, desired: StreamTableConfig) -> str:
+def rebuild(
+    runtime: Runtime, name: Name, desired: StreamTableConfig, drop_views: Callable[[], None]
+) -> str:
     """Apply what changed and compute every row anew; the table stays the same relation."""
-    runtime.alter_stream_table(
-        name, query=desired.query, initiated_by=INITIATED_BY, **desired.alteration_options()
-    )
+    _alter(runtime, name, desired, drop_views, anew=True)
     return _say("rebuilt", _counts(runtime.refresh(name, mode="full", initiated_by=INITIATED_BY)))
+
+
+def _alter(
+    runtime: Runtime,
+    name: Name,
+    desired: StreamTableConfig,
+    drop_views: Callable[[], None],
+    *,
+    anew: bool,
+) -> AlterResult:
+    """Alter; with ``anew`` the query is analysed even if its text is the same.
+
+    The runtime looks at a text only if it is another, but ``select *`` may mean other columns by
+    now. Views on a table whose columns change share the fate that they have under dbt's tables.
+    """
+    query = desired.query
+    if anew and runtime.query(name) == query:
+        query = f"{query}\n"
+    alteration = partial(
+        runtime.alter_stream_table,
+        name,
+        query=query,
+        initiated_by=INITIATED_BY,
+        **desired.alteration_options(),
+    )
+    try:
+        return alteration()
+    except HasDependants:
+        drop_views()
+        return alteration()
 
 
 def refresh(

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 
 from trickle_runtime import errors
 from trickle_runtime.capture import changelog
 from trickle_runtime.catalog.store import Store
 from trickle_runtime.config import Schemas
+from trickle_runtime.db.connection import connect
 
 S = Schemas()
+_IS_WAITING = "SELECT cardinality(pg_blocking_pids(%(pid)s)) > 0 AS waits"
 
 
 @pytest.fixture
@@ -70,3 +74,17 @@ def test_drop(session, stream_table):
     changelog.drop(session, S, stream_table)
     changelog.drop(session, S, stream_table)
     assert Store(session, S).resolve(changelog.log_name(S, stream_table)) is None
+
+
+def test_creators_of_two_readers_at_the_same_time_make_one_log(
+    session, stream_table, database, wait_until
+):
+    session.commit()
+    with connect(database) as other, ThreadPoolExecutor(1) as pool:
+        assert changelog.ensure(session, S, stream_table)
+        second = pool.submit(changelog.ensure, other, S, stream_table)
+        waiting = {"pid": other.connection.info.backend_pid}
+        wait_until(lambda: session.execute(_IS_WAITING, waiting)[0]["waits"])
+        session.commit()
+        assert second.result(timeout=30) is False
+        other.commit()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+
 import pytest
 
 from tests.integration.refresh.conftest import TOTALS
@@ -281,3 +283,30 @@ def test_not_while_it_is_created(rt, sql, orders, monkeypatch):
         rt.alter_stream_table("totals", tier="cold")
     with pytest.raises(NotActive):
         rt.refresh("totals")
+
+
+def test_the_last_reader_of_a_change_log_goes_while_another_comes(rt, sql, totals, other, oracle):
+    errors: list[BaseException] = []
+
+    def create_and_drop(runtime, name: str) -> None:
+        try:
+            for _ in range(6):
+                runtime.create_stream_table(f"public.{name}", "SELECT region, n FROM totals")
+                runtime.drop_stream_table(name)
+        except BaseException as error:
+            errors.append(error)
+
+    threads = [
+        threading.Thread(target=create_and_drop, args=(runtime, name))
+        for runtime, name in ((rt, "x"), (other, "y"))
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(120)
+    assert errors == []
+    assert sql.value("SELECT count(*) FROM pg_class WHERE relname LIKE 'log\\_%'") == 0
+    rt.create_stream_table("public.above", "SELECT region, n FROM totals")
+    sql("DELETE FROM orders WHERE id % 2 = 0")
+    rt.refresh("above")
+    oracle(rt, "above")

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from tests.integration.refresh.conftest import TOTALS
+from trickle_runtime.analysis import Analysis
 from trickle_runtime.refresh import policy
 
 
@@ -62,3 +64,31 @@ def test_compiled_statements_are_kept(rt, other, sql, slow_delta):
     assert sql.value("SELECT count(*) FROM pgtrickle.pgt_compiled") == 2
     rt.alter_stream_table("s", query="SELECT id, slow(v) AS v FROM t WHERE id > 0")
     assert sql.value("SELECT count(*) FROM pgtrickle.pgt_compiled") <= 1
+
+
+def test_a_delta_that_cannot_be_compiled_is_a_full_difference(
+    rt, sql, orders, oracle, monkeypatch
+):
+    rt.create_stream_table("public.totals", TOTALS)
+    sql("INSERT INTO orders VALUES (1000, 1, 5)")
+    monkeypatch.setattr(Analysis, "delta_steps", _fail)
+    result = rt.refresh("totals")
+    assert result.action == "REINITIALIZE"
+    assert "no delta could be compiled" in (result.reason or "")
+    oracle(rt, "totals")
+    monkeypatch.undo()
+    sql("INSERT INTO orders VALUES (1001, 1, 5)")
+    assert rt.refresh("totals").action == "DIFFERENTIAL"
+
+
+def test_a_function_that_became_volatile(rt, sql, orders, oracle):
+    sql("CREATE FUNCTION f(x numeric) RETURNS numeric IMMUTABLE LANGUAGE sql AS 'SELECT x * 2'")
+    rt.create_stream_table("public.s", "SELECT id, f(amount) AS y FROM orders")
+    sql("ALTER FUNCTION f VOLATILE", "INSERT INTO orders VALUES (1000, 1, 5)")
+    rt.refresh("s")
+    oracle(rt, "s")
+    assert rt.status("s")[0].mode == "full"
+
+
+def _fail(*_, **__):
+    raise KeyError("x")

@@ -14,6 +14,7 @@ SOURCE = Description(
     persistence="p",
     secured=False,
     citus=False,
+    unique=False,
     members=(MEMBER,),
     columns=(Column(1, "a", "integer", None, None), Column(2, "b", "integer", None, "(a * 2)")),
 )
@@ -31,10 +32,15 @@ def test_an_unlogged_table():
     assert decide(replace(SOURCE, persistence="u"), [1]) == Decision("statement")
 
 
+def test_a_partitioned_table_that_can_have_no_foreign_partition():
+    assert decide(replace(SOURCE, kind="p", unique=True), [1]) == Decision("statement")
+
+
 @pytest.mark.parametrize(
     "source",
     [
         replace(SOURCE, kind="p"),
+        replace(SOURCE, kind="p", unique=True, members=(MEMBER,) * 301),
         replace(SOURCE, citus=True),
         _with({"child": True}),
         _with({"subscribed": True, "owned": True}),

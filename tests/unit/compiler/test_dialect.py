@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from sqlglot import exp
 
-from trickle_runtime.compiler.dialect import parse, render
+from trickle_runtime.compiler.dialect import flatten, parse, render
 from trickle_runtime.compiler.volatility import function_names
 
 KEPT = [
@@ -41,6 +41,16 @@ def test_qualified_aggregate_with_filter_is_a_function_not_a_column() -> None:
     assert list(function_names(tree)) == ["public.glued"]
     assert {column.name for column in tree.find_all(exp.Column)} == {"x"}
     assert render(tree) == "SELECT public.glued(x) FILTER(WHERE (x > 1)) AS g FROM public.w"
+
+
+def test_chains_of_and_lose_their_inner_parentheses() -> None:
+    nested = parse(
+        "SELECT a FROM public.t WHERE (((a > 1) AND (b > 2)) AND ((c) OR ((d) OR (e))))"
+    )
+    flat = parse("SELECT a FROM public.t WHERE ((a > 1) AND (b > 2) AND ((c) OR (d) OR (e)))")
+    assert render(flatten(nested)) == render(flatten(flat))
+    other = parse("SELECT a FROM public.t WHERE ((a > 1) AND ((b > 2) OR (c)))")
+    assert render(flatten(other)) == render(other)
 
 
 def test_other_statements_are_no_queries() -> None:

@@ -186,14 +186,14 @@ END $$;
 -- trace: ALTER TYPE … USING to the same type, or DISABLE, load, ENABLE.
 CREATE FUNCTION pgtrickle.pgt_source_state(p_relids oid[]) RETURNS TABLE (source_relid oid, state jsonb)
 LANGUAGE sql STABLE SET search_path = pg_catalog, pgtrickle, pg_temp AS $$
-    WITH RECURSIVE tree (root, member, parent, detaching) AS (
-        SELECT s.source_relid, s.source_relid, NULL::oid, false
+    WITH RECURSIVE tree (root, member, parent, link) AS (
+        SELECT s.source_relid, s.source_relid, NULL::oid, NULL::text
         FROM pgtrickle.pgt_sources s WHERE s.source_relid = ANY (p_relids) AND s.capture_mode <> 'poll'
         UNION ALL
-        SELECT tree.root, i.inhrelid, i.inhparent, i.inhdetachpending
+        SELECT tree.root, i.inhrelid, i.inhparent, i.inhdetachpending::text || ' ' || i.xmin::text
         FROM tree JOIN pg_inherits i ON i.inhparent = tree.member
     ), members AS (
-        SELECT root, jsonb_object_agg(member::text, concat_ws(' ', parent, detaching))
+        SELECT root, jsonb_object_agg(member::text, parent::text || ' ' || link)
             FILTER (WHERE parent IS NOT NULL) AS value,
             bool_or(EXISTS (SELECT FROM pg_inherits i WHERE i.inhrelid = tree.member
                 AND NOT EXISTS (SELECT FROM tree own WHERE own.root = tree.root AND own.member = i.inhparent))) AS child
@@ -202,10 +202,7 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pgtrickle, pg_temp AS $$
         SELECT tree.root, string_agg(t.tgrelid::text || ' ' || t.tgname || ' ' || t.oid::text || ' '
             || t.tgenabled::text || ' ' || t.xmin::text, ', ' ORDER BY t.tgrelid, t.tgname) AS value
         FROM (SELECT DISTINCT root, member FROM tree) tree JOIN pg_trigger t ON t.tgrelid = tree.member
-        WHERE t.tgname = ANY (ARRAY[
-            'pgtrickle' || '_' || tree.root || '_insert', 'pgtrickle' || '_' || tree.root || '_update',
-            'pgtrickle' || '_' || tree.root || '_delete', 'pgtrickle' || '_' || tree.root || '_row',
-            'pgtrickle' || '_' || tree.root || '_truncate']::name[])
+        WHERE starts_with(t.tgname::text, 'pgtrickle' || '_' || tree.root || '_')
         GROUP BY tree.root
     ), columns AS (
         SELECT b.source_relid AS root, string_agg(a.attnum::text || ' ' || quote_ident(a.attname) || ' '
@@ -221,6 +218,8 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pgtrickle, pg_temp AS $$
         'columns', columns.value, 'triggers', triggers.value, 'partitions', members.value,
         'kind', concat_ws(' ', c.relkind, c.relpersistence,
             CASE WHEN members.child THEN 'child' END,
+            CASE WHEN c.relkind = 'p' AND EXISTS (SELECT FROM pg_index i WHERE i.indrelid = c.oid AND i.indisunique)
+                THEN 'unique' END,
             CASE WHEN EXISTS (SELECT FROM pg_subscription_rel r JOIN tree ON tree.member = r.srrelid
                 WHERE tree.root = c.oid) THEN 'subscribed' END),
         'started', CASE c.relpersistence WHEN 'u' THEN pg_postmaster_start_time() END)
@@ -289,12 +288,12 @@ BEGIN
             (r.failure IS NOT NULL, 'marker_failure', r.failure),
             (r.state -> 'columns' IS DISTINCT FROM r.fingerprint -> 'columns', 'columns_changed',
                 'a captured column of ' || r.name || ' was renamed, dropped or altered'),
+            (r.state -> 'partitions' IS DISTINCT FROM r.fingerprint -> 'partitions', 'partitions_changed',
+                'a partition or child of ' || r.name || ' was attached, detached, created or dropped'),
             (r.state -> 'triggers' IS DISTINCT FROM r.fingerprint -> 'triggers', 'trigger_changed',
                 'a capture trigger on ' || r.name || ' was dropped, disabled or altered'),
             (r.state -> 'kind' IS DISTINCT FROM r.fingerprint -> 'kind', 'trigger_changed',
-                r.name || ' changed its persistence, got a parent, or became the target of a subscription'),
-            (r.state -> 'partitions' IS DISTINCT FROM r.fingerprint -> 'partitions', 'partitions_changed',
-                'a partition or child of ' || r.name || ' was attached, detached, created or dropped'),
+                r.name || ' changed its persistence or unique index, got a parent, or is the target of a subscription'),
             (r.state -> 'started' IS DISTINCT FROM r.fingerprint -> 'started', 'unlogged_restart',
                 'the server was restarted and may have emptied the unlogged table ' || r.name)
         ) AS found (applies, kind, message)
@@ -311,7 +310,7 @@ END $$;
 -- their files is looked at before anything is planned.
 CREATE FUNCTION pgtrickle.pgt_pending_parts(p_ids bigint[])
 RETURNS TABLE (pgt_id bigint, source_relid oid, changes bigint, marker text, message text, polled boolean)
-LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pgtrickle, pg_temp AS $$
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pgtrickle, pg_temp SET jit = off AS $$
 #variable_conflict use_column
 DECLARE
     r record;

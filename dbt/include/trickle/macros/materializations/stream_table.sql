@@ -72,7 +72,7 @@
     {{ return('--empty') }}
   {%- elif invocation_args_dict.get('sample') -%}
     {{ return('--sample') }}
-  {%- elif invocation_args_dict.get('defer') and trickle_captures(desired) and trickle_outside_relations(sql) -%}
+  {%- elif invocation_args_dict.get('defer') and trickle_guards_capture(desired) and trickle_outside_relations(sql) -%}
     {{ return('--defer reads ' ~ trickle_outside_relations(sql) | join(', ')) }}
   {%- endif -%}
   {{ return(none) }}

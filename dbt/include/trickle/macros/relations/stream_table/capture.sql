@@ -3,7 +3,7 @@
   sources, on the schemas in the profile's capture_schemas, and anywhere with capture_outside: true.
 #}
 {% macro trickle_check_capture(sql, desired) %}
-  {% if trickle_captures(desired) %}
+  {% if trickle_guards_capture(desired) %}
     {% set outside = trickle_outside_relations(sql) %}
     {% if outside %}
       {% do exceptions.raise_compiler_error(
@@ -16,8 +16,8 @@
 {% endmacro %}
 
 
-{% macro trickle_captures(desired) %}
-  {{ return(target.stream_tables != 'full' and not desired.capture_outside) }}
+{% macro trickle_guards_capture(desired) %}
+  {{ return(not desired.capture_outside) }}
 {% endmacro %}
 
 

@@ -1,0 +1,45 @@
+"""A role without rights on the catalog runs ordinary models, and is told what it lacks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import psycopg
+import pytest
+
+from tests.functional import observe
+
+ROLE = "dbt_test_plain"
+
+
+class TestRoleWithoutRights:
+    @pytest.fixture(scope="class")
+    def dbt_profile_target(self, dbt_profile_target: Any, server: Any) -> Iterator[dict[str, Any]]:
+        database = dbt_profile_target["dbname"]
+        with psycopg.connect(server.dsn(database), autocommit=True) as connection:
+            connection.execute(f"create role {ROLE} login password 'plain'")
+            connection.execute("create schema if not exists pgtrickle")
+            connection.execute(f"grant create on database {database} to {ROLE}")
+        yield {**dbt_profile_target, "user": ROLE, "pass": "plain"}
+        with psycopg.connect(server.dsn(database), autocommit=True) as connection:
+            connection.execute(f"drop owned by {ROLE} cascade")
+            connection.execute(f"drop role {ROLE}")
+
+    @pytest.fixture(scope="class")
+    def models(self) -> dict[str, str]:
+        return {
+            "plain.sql": "{{ config(materialized='table') }} select 1 as id",
+            "viewed.sql": "select * from {{ ref('plain') }}",
+            "stream.sql": "{{ config(materialized='stream_table') }}"
+            " select * from {{ ref('plain') }}",
+        }
+
+    def test_ordinary_models(self, project: Any) -> None:
+        for _ in range(2):
+            observe.run("run", "--select", "plain", "viewed")
+
+    def test_a_stream_table_says_what_is_missing(self, project: Any) -> None:
+        messages = observe.run("run", "--select", "stream", expect_pass=False)
+        assert "trickle-runtime install" in messages["stream"]
+        assert "TR201" in messages["stream"]
