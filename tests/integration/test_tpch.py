@@ -68,7 +68,7 @@ def row_of(session, statement, **names):
     return row
 
 
-@pytest.mark.parametrize("name", tpch.INCREMENTAL)
+@pytest.mark.parametrize("name", tpch.EVERY)
 def test_query_is_differential_and_exact_under_mixed_batches(rt, session, oracle, name):
     create(rt, name)
     oracle(rt, f"tpch.{name}_stream")

@@ -7,8 +7,9 @@ to "no trigger" of the same round.
 from __future__ import annotations
 
 import random
+import statistics
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from trickle_runtime.api import Runtime
@@ -51,7 +52,7 @@ class Sizes:
 class Measured:
     """One scenario once."""
 
-    milliseconds: float
+    taken: timing.Taken
     wal: int
 
 
@@ -144,7 +145,7 @@ def _scenarios(
 
 def _measure(session: PsycopgSession, work: Callable[[], None]) -> Measured:
     before = _wal(session)
-    taken = timing.milliseconds(work)
+    taken = timing.Meter(session, client=False).measure(work)
     return Measured(taken, _wal(session) - before)
 
 
@@ -182,15 +183,13 @@ def _tables(results: _Results, sizes: Sizes) -> tuple[Table, ...]:
     wal_rows: list[tuple[Cell, ...]] = []
     for scenario, by_variant in results.items():
         plain = by_variant[VARIANTS[0]]
-        times = timing.median(one.milliseconds for one in plain)
-        time_rows.append(
-            (scenario, times, *ratios(by_variant, _milliseconds), _GOAL.get(scenario))
-        )
-        wal = timing.median(float(one.wal) for one in plain)
-        wal_rows.append((scenario, wal, *ratios(by_variant, _wal_bytes)))
+        times = timing.median(one.taken for one in plain)
+        time_rows.append((scenario, times.cell, *_time_ratios(by_variant), _GOAL.get(scenario)))
+        wal = statistics.median(one.wal for one in plain)
+        wal_rows.append((scenario, round(wal), *_wal_ratios(by_variant)))
     return (
         Table(
-            "Capture: wall time of the writer",
+            "Capture: time of the writer, wall / CPU of the server",
             ("write", "no trigger, ms", "bare trigger x", "ours x", "goal x"),
             tuple(time_rows),
             (
@@ -207,23 +206,23 @@ def _tables(results: _Results, sizes: Sizes) -> tuple[Table, ...]:
     )
 
 
-def ratios(
-    by_variant: dict[str, list[Measured]], value: Callable[[Measured], float]
-) -> tuple[float, ...]:
+def ratios(values: Mapping[str, Sequence[float]]) -> tuple[float, ...]:
     """Return the median, over the rounds, of each variant's ratio to "no trigger"."""
-    plain = [value(one) for one in by_variant[VARIANTS[0]]]
+    plain = values[VARIANTS[0]]
     return tuple(
-        timing.median(value(one) / base for one, base in zip(by_variant[name], plain, strict=True))
+        statistics.median(one / base for one, base in zip(values[name], plain, strict=True))
         for name in VARIANTS[1:]
     )
 
 
-def _milliseconds(measured: Measured) -> float:
-    return measured.milliseconds
+def _time_ratios(by_variant: dict[str, list[Measured]]) -> tuple[tuple[float, float | None], ...]:
+    wall = ratios({name: [one.taken.wall for one in all_] for name, all_ in by_variant.items()})
+    cpu = ratios({name: [one.taken.cpu for one in all_] for name, all_ in by_variant.items()})
+    return tuple(timing.Taken(*pair).cell for pair in zip(wall, cpu, strict=True))
 
 
-def _wal_bytes(measured: Measured) -> float:
-    return float(measured.wal)
+def _wal_ratios(by_variant: dict[str, list[Measured]]) -> tuple[float, ...]:
+    return ratios({name: [float(one.wal) for one in all_] for name, all_ in by_variant.items()})
 
 
 def _statement(name: str) -> str:

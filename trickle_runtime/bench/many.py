@@ -7,6 +7,7 @@ memory is that of a real daemon process.
 from __future__ import annotations
 
 import os
+import statistics
 import subprocess
 import sys
 import threading
@@ -84,7 +85,7 @@ def idle(
     counting.calls = 0
     times = [timing.milliseconds(counted.refresh_all) for _ in range(_PASSES)]
     rows: tuple[tuple[Cell, ...], ...] = (
-        (tables, counting.calls / _PASSES, timing.median(times), min(times), max(times)),
+        (tables, counting.calls / _PASSES, statistics.median(times), min(times), max(times)),
     )
     return (
         Table(
@@ -110,7 +111,7 @@ def memory(
     say(f"running serve for {_SECONDS} s beside a writer")
     readings = _serve(session, dsn)
     rows: tuple[tuple[Cell, ...], ...] = (
-        (tables, timing.median(readings), max(readings), float(_GOAL_MIB)),
+        (tables, statistics.median(readings), max(readings), float(_GOAL_MIB)),
     )
     return (
         Table(

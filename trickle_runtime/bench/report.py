@@ -9,8 +9,9 @@ import dataclasses
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import TypeAlias
 
-Cell = str | int | float | None
+Cell: TypeAlias = "str | int | float | tuple[float, float | None] | None"
 
 
 @dataclass(frozen=True)
@@ -51,9 +52,11 @@ def markdown(table: Table) -> str:
 
 
 def text(cell: Cell) -> str:
-    """Format a cell; numbers to three significant digits, as more would be noise."""
+    """Format a cell; numbers to three significant digits; wall and CPU time beside each other."""
     if cell is None:
         return "-"
+    if isinstance(cell, tuple):
+        return " / ".join(text(part) for part in cell)
     if isinstance(cell, float):
         return f"{cell:,.0f}" if abs(cell) >= 100 else f"{cell:.3g}"
     return f"{cell:,}" if isinstance(cell, int) else cell

@@ -100,7 +100,7 @@ def run(
         rows += _Run(runtime, session, view, customers, repeat).rows()
     return (
         Table(
-            "Six views: milliseconds, medians",
+            "Six views: milliseconds, wall / CPU, medians",
             (
                 "view",
                 "change",
@@ -129,6 +129,7 @@ class _Run:
         self.view = view
         self.customers = customers
         self.repeat = repeat
+        self.meter = timing.Meter(session)
         self.turn = 0
         count = self._one("SELECT count(*) AS n FROM {source}", source=view.source)
         self.source_rows = int(count)
@@ -137,7 +138,8 @@ class _Run:
         """Measure all rates and remove what was made for it."""
         self._set_up()
         full = timing.median(
-            timing.create_table_as(self.session, self.view.query) for _ in range(self.repeat)
+            timing.create_table_as(self.session, self.meter, self.view.query)
+            for _ in range(self.repeat)
         )
         plain = timing.median(self._refresh_materialized_view() for _ in range(self.repeat))
         try:
@@ -145,30 +147,33 @@ class _Run:
         finally:
             self._tear_down()
 
-    def _rate(self, label: str, rate: float, full: float, plain: float) -> tuple[Cell, ...]:
-        hand: list[float] = []
-        ours: list[float] = []
-        cleanup: list[float] = []
+    def _rate(
+        self, label: str, rate: float, full: timing.Taken, plain: timing.Taken
+    ) -> tuple[Cell, ...]:
+        hand: list[timing.Taken] = []
+        ours: list[timing.Taken] = []
+        cleanup: list[timing.Taken] = []
         # One more, not counted: the first refresh after a change of plan compiles its statements.
         for number in range(self.repeat + 1):
             self._change(rate)
             measured = self._refresh_both()
-            taken = timing.milliseconds(self.runtime.cleanup)
+            taken = self.meter.measure(self.runtime.cleanup)
             self._compare()
             if number > 0:
                 hand.append(measured[0])
                 ours.append(measured[1])
                 cleanup.append(taken)
         h, o = timing.median(hand), timing.median(ours)
-        return (self.view.name, label, full, plain, h, o, timing.median(cleanup), o / h, full / o)
+        times = (full, plain, h, o, timing.median(cleanup), o / h, full / o)
+        return (self.view.name, label, *(time.cell for time in times))
 
-    def _refresh_both(self) -> tuple[float, float]:
+    def _refresh_both(self) -> tuple[timing.Taken, timing.Taken]:
         self.turn += 1
         if self.turn % 2:
-            hand = timing.milliseconds(self._by_hand)
-            return hand, timing.milliseconds(self._by_us)
-        ours = timing.milliseconds(self._by_us)
-        return timing.milliseconds(self._by_hand), ours
+            hand = self.meter.measure(self._by_hand)
+            return hand, self.meter.measure(self._by_us)
+        ours = self.meter.measure(self._by_us)
+        return self.meter.measure(self._by_hand), ours
 
     def _by_hand(self) -> None:
         self._do(f"{self.view.name}_apply", mine=self.view.table)
@@ -204,7 +209,7 @@ class _Run:
         self._do("drop", mine=self.view.table, name=self.view.name)
         self.session.commit()
 
-    def _refresh_materialized_view(self) -> float:
+    def _refresh_materialized_view(self) -> timing.Taken:
         statement = sql.render(
             "REFRESH MATERIALIZED VIEW shop.{name}_matview", name=self.view.name
         )
@@ -213,7 +218,7 @@ class _Run:
             self.session.execute(statement)
             self.session.commit()
 
-        return timing.milliseconds(refresh)
+        return self.meter.measure(refresh)
 
     def _change(self, rate: float) -> None:
         table = self.view.source.removeprefix("shop.")

@@ -9,13 +9,10 @@ from trickle_runtime.compiler.result import Reason
 
 HINTS: dict[str, str] = {
     "PARSE_FIDELITY": "The text could not be read back exactly; report the query, please.",
-    "OUTER_JOIN": "Only inner joins are incremental; move the outer join into a view above.",
-    "SUBQUERY": "Write the subquery as a join, or as a stream table of its own.",
-    "WINDOW_FUNCTION": "Compute the window in a view above the stream table.",
-    "LIMIT": "Take the first rows in a view above the stream table.",
-    "DISTINCT_ON": "Take the first row per group in a view above the stream table.",
-    "SET_OPERATION": "Only UNION and UNION ALL are incremental.",
-    "GROUPING_SETS": "Write one GROUP BY per grouping set and combine them by UNION ALL.",
+    "OUTER_JOIN": "Write the join with ON or USING.",
+    "SUBQUERY": "Make the test a condition of its own in WHERE, or write it as a join.",
+    "LIMIT": "Order by columns that are shown, or take the first rows in a view above.",
+    "GROUPING_SETS": "Use fewer sets, and group the DISTINCT rows in a subquery.",
     "RECURSIVE": "Recursive queries are recomputed.",
     "LATERAL": "Write the LATERAL subquery as a join.",
     "SET_RETURNING": "Expand the set in a view above the stream table.",

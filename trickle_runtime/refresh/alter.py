@@ -167,7 +167,7 @@ def _refuse_cycle(
     reads: dict[int, list[int]] = {one.pgt_id: [] for one in store.all()}
     for one in store.all_dependencies():
         if one.source_pgt_id is not None:
-            reads[one.pgt_id].append(one.source_pgt_id)
+            reads.setdefault(one.pgt_id, []).append(one.source_pgt_id)
     above = dag.reachable(dag.readers(reads), row.pgt_id)
     found = [one.name for one in defined.analysis.sources if one.pgt_id in above]
     if found:

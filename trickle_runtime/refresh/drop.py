@@ -117,10 +117,11 @@ def _above(store: Store, row: StreamTable) -> list[StreamTable]:
     reads: dict[int, list[int]] = {one.pgt_id: [] for one in store.all()}
     for one in store.all_dependencies():
         if one.source_pgt_id is not None:
-            reads[one.pgt_id].append(one.source_pgt_id)
+            reads.setdefault(one.pgt_id, []).append(one.source_pgt_id)
     found = dag.reachable(dag.readers(reads), row.pgt_id) - {row.pgt_id}
     order = [one for one in dag.topological_order(reads) if one in found]
-    return [store.by_id(pgt_id) for pgt_id in reversed(order)]
+    rows = {one.pgt_id: one for one in store.all(order)}
+    return [rows[pgt_id] for pgt_id in reversed(order) if pgt_id in rows]
 
 
 def _captured(store: Store, row: StreamTable) -> list[int]:

@@ -84,7 +84,8 @@ class TrickleAdapter(PostgresAdapter):
 
     def post_model_hook(self, config: Mapping[str, Any], context: Any) -> None:
         """Drop a stream table whose model failed after its creation was committed."""
-        relation, self._created.relation = self._created.relation, None
+        relation = getattr(self._created, "relation", None)
+        self._created.relation = None
         if relation is not None:
             self.connections.rollback_if_open()
             self.stream_table_drop(relation)
@@ -250,7 +251,8 @@ class TrickleAdapter(PostgresAdapter):
         if not self.trickle_installed():
             stream_tables.install(runtime)
         message = stream_tables.create(runtime, _name(relation), desired, replace=replace)
-        self._created.relation = relation
+        # A relation that was replaced is gone by now: then the stream table is better than nothing.
+        self._created.relation = None if replace else relation
         return message
 
 

@@ -117,3 +117,21 @@ class TestUpstream:
         observe.execute(project, "insert into {schema}.numbers values (12, 1)")
         observe.run("run")
         self.exact(project)
+
+
+class TestTableUpstream:
+    @pytest.fixture(scope="class")
+    def seeds(self) -> dict[str, str]:
+        return {"numbers.csv": "id,value\n1,10\n"}
+
+    @pytest.fixture(scope="class")
+    def models(self) -> dict[str, str]:
+        return {"middle.sql": TABLE.format(materialized="table", factor=1), "total.sql": SUM}
+
+    def test_its_cost_is_told_once(self, project: Any) -> None:
+        observe.run("seed")
+        warning = "which is materialized as table"
+        _, logs = observe.run_logged("run")
+        assert warning in logs
+        _, logs = observe.run_logged("run")
+        assert warning not in logs

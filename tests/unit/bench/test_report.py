@@ -16,6 +16,8 @@ from trickle_runtime.bench import report
         (12.345, "12.3"),
         (0.01234, "0.0123"),
         ("q01", "q01"),
+        ((1.25, 0.5), "1.25 / 0.5"),
+        ((150.0, None), "150 / -"),
     ],
 )
 def test_cells(cell, expected):

@@ -6,18 +6,18 @@
 #}
 {% macro trickle_drop_dependent_views(relation) %}
   {% for row in run_query(trickle_dependent_views_sql(relation)).rows %}
-    {{ log('Dropping ' ~ row[1] ~ ', which reads ' ~ relation, info=row[2]) }}
-    {% call statement('trickle_drop_view') %}
-      drop {{ row[0] }} if exists {{ row[1] }} cascade
-    {% endcall %}
+    {% set view = api.Relation.create(relation.database, row[0], row[1], type=row[2]) %}
+    {{ log('Dropping ' ~ view ~ ', which reads ' ~ relation, info=row[3]) }}
+    {% do adapter.drop_relation(view) %}
   {% endfor %}
 {% endmacro %}
 
 
 {% macro trickle_dependent_views_sql(relation) %}
   select distinct
-    case c.relkind when 'm' then 'materialized view' else 'view' end as kind,
-    quote_ident(n.nspname) || '.' || quote_ident(c.relname) as name,
+    n.nspname,
+    c.relname,
+    case c.relkind when 'm' then 'materialized_view' else 'view' end as kind,
     n.nspname <> {{ trickle_literal((target.runtime_schema or 'pgtrickle') ~ '_state') }} as theirs
   from pg_depend as d
   join pg_rewrite as r on r.oid = d.objid
