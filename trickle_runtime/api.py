@@ -1,8 +1,8 @@
 """The verbs on stream tables: the only door into the runtime.
 
 Invariant: thin. Every verb finds what its name means, calls one function of the layers below, and
-leaves no transaction open. It works on any ``Session``; where that has an open transaction, a verb
-that changes something commits it first.
+leaves no transaction of its own open. It works on any ``Session``; where that has one open,
+a verb that changes something commits it first, and one that only reads takes part in it.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from trickle_runtime.config import Schemas, StreamTableOptions
 from trickle_runtime.db.connection import PsycopgSession
 from trickle_runtime.db.connection import connect as open_session
 from trickle_runtime.db.session import Row, Session
-from trickle_runtime.errors import AlreadyExists, InvalidConfig
+from trickle_runtime.errors import AlreadyExists, InvalidConfig, StreamTableNotFound
 from trickle_runtime.refresh import (
     alter,
     create,
@@ -196,12 +196,12 @@ class Runtime:
 
     def query(self, name: Name) -> str:
         """Return the query of a stream table as its author wrote it."""
-        with self._ended():
+        with self._reading():
             return self._row(name).query
 
     def options(self, name: Name) -> StreamTableOptions:
         """Return the options of a stream table."""
-        with self._ended():
+        with self._reading():
             return redefine.options_of(self._row(name))
 
     # Refreshes.
@@ -220,7 +220,7 @@ class Runtime:
             raise InvalidConfig(f"mode {mode!r} is not valid", hint="Modes: differential, full.")
         with self._ended():
             pgt_id = self._id(name)
-            outcome = engine.run_pass(
+            results = engine.run_pass(
                 self.session,
                 self.schemas,
                 [pgt_id],
@@ -228,7 +228,10 @@ class Runtime:
                 force_mode=mode,
                 ancestors=True,
                 wait=True,
-            ).results[pgt_id]
+            ).results
+            if pgt_id not in results:
+                raise StreamTableNotFound(f"{text(name)} was dropped meanwhile")
+            outcome = results[pgt_id]
             if outcome.error is not None:
                 raise outcome.error
             return outcome
@@ -279,7 +282,7 @@ class Runtime:
 
     def fuse_status(self, name: Name | None = None) -> list[Row]:
         """Return the fuses, of one stream table where ``name`` is given."""
-        with self._ended():
+        with self._reading():
             return inspect.fuse_status(
                 self.session, self.schemas, None if name is None else self._id(name)
             )
@@ -288,28 +291,28 @@ class Runtime:
 
     def status(self, *names: Name) -> list[StreamTableStatus]:
         """Return how stream tables are: all, or the named ones."""
-        with self._ended():
+        with self._reading():
             ids = [self._id(name) for name in names] if names else None
             return statuses.status(self.session, self.schemas, ids)
 
     def history(self, name: Name, *, limit: int = 20) -> list[HistoryEntry]:
         """Return the last refreshes of a stream table, newest first."""
-        with self._ended():
+        with self._reading():
             return self._store().history(self._id(name), limit)
 
     def validate_query(self, query: str) -> list[Check]:
         """Return how a query would be maintained, and why; creates nothing."""
-        with self._ended():
+        with self._reading():
             return explain.validate_query(self.session, self.schemas, query)
 
     def explain_query_rewrite(self, query: str) -> list[RewritePass]:
         """Return what each pass of the compiler makes of a query."""
-        with self._ended():
+        with self._reading():
             return explain.explain_query_rewrite(self.session, self.schemas, query)
 
     def explain_delta(self, name: Name, changed: Sequence[str] | None = None) -> tuple[Step, ...]:
         """Return the statements of a refresh after changes in some sources (default: all)."""
-        with self._ended():
+        with self._reading():
             row = self._row(name)
             return explain.explain_delta(self.session, self.schemas, row, changed)
 
@@ -323,7 +326,7 @@ class Runtime:
 
     def doctor(self) -> list[Finding]:
         """Check privileges, triggers, indexes, buffers and workers."""
-        with self._ended():
+        with self._reading():
             return doctor.examine(self.session, self.schemas)
 
     # Upkeep.
@@ -335,7 +338,7 @@ class Runtime:
 
     def settings(self) -> Mapping[str, str]:
         """Return the settings of this database."""
-        with self._ended():
+        with self._reading():
             return self._store().settings()
 
     def set_setting(self, name: str, value: str) -> None:
@@ -366,14 +369,23 @@ class Runtime:
             self.session.commit()
 
     def _rows(self, function: str, name: Name) -> list[Row]:
-        with self._ended():
+        with self._reading():
             row = self._row(name)
             return inspect.call(self.session, self.schemas, function, text(row.relation))
 
     @contextmanager
     def _ended(self) -> Generator[None]:
-        """Leave no transaction open: what was only read is let go, what failed is undone."""
+        """Leave no transaction open: what failed is undone, what is left was only read."""
         try:
             yield
         finally:
             self.session.rollback()
+
+    @contextmanager
+    def _reading(self) -> Generator[None]:
+        """Leave the transaction of a caller's own session alone (dbt's has its hooks in it)."""
+        try:
+            yield
+        finally:
+            if isinstance(self.session, PsycopgSession):
+                self.session.rollback()

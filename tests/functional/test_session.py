@@ -9,6 +9,7 @@ import pytest
 
 from dbt.adapters.trickle.session import DbtSession
 from dbt.adapters.trickle.statements import split_after_rows
+from tests.functional import observe
 from trickle_runtime.errors import DatabaseError
 
 
@@ -138,6 +139,19 @@ class TestSession(SessionCases):
         dbt_adapter.execute("insert into marks values (2)", auto_begin=True)
         dbt_adapter.connections.rollback_if_open()
         assert self.stored(project) == [1]
+
+    def test_a_lost_connection_is_an_error_of_the_database(
+        self, session: DbtSession, project: Any
+    ) -> None:
+        """dbt cancels so: the backend is terminated while the runtime is at work."""
+        (row,) = session.execute("select pg_backend_pid() as pid")
+        observe.execute(project, f"select pg_terminate_backend({row['pid']})")
+        with pytest.raises(DatabaseError):
+            session.execute("select 1")
+        session.rollback()
+        with pytest.raises(DatabaseError) as error:
+            session.execute("select 1")
+        assert error.value.transient
 
 
 class TestAutocommitSession(SessionCases):

@@ -179,6 +179,8 @@ class _Analyser:
                 self.reader.hashing.has(row),
                 typefacts.exact(row),
                 None if root is None else root.column(row["name"]).scales,
+                # A declared key is checked by a unique index, whatever its type.
+                typefacts.bounded(row) or row["name"] in (unique_key or ()),
             )
             for row in rows
         )

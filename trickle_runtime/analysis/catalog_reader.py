@@ -56,6 +56,7 @@ class CatalogReader:
                 row["collation"],
                 self.hashing.has(row),
                 typefacts.exact(row),
+                typefacts.bounded(row),
             )
             for row in self.columns(self.view(query))
         ]

@@ -23,6 +23,8 @@ _INEXACT_HASHED = frozenset(
 _UNHASHED_NAMES = """json xml point line lseg box path polygon circle money bit varbit tsvector
     tsquery jsonpath txid_snapshot pg_snapshot refcursor"""
 _UNHASHED = frozenset(_UNHASHED_NAMES.split())
+_SHORT = (_EXACT | {"float4", "float8", "numeric", "interval", "timetz"}) - {"bytea"}
+_LONGEST = 400  # characters; of at most four bytes each, below the limit of a B-tree entry
 _INTEGERS = frozenset({"int2", "int4", "int8"})
 
 
@@ -34,6 +36,14 @@ def exact(column: Mapping[str, Any]) -> bool:
     if bare in _TEXTS:
         return bool(column["deterministic"])
     return bare in _EXACT or (bare == "numeric" and column["typmod"] >= 0)
+
+
+def bounded(column: Mapping[str, Any]) -> bool:
+    """Whether every value of the column fits into a B-tree index entry."""
+    if column["kind"] == "e" or column["bare"] in _SHORT:
+        return True
+    longest = column["typmod"] - 4
+    return column["bare"] in {"varchar", "bpchar"} and 0 < longest <= _LONGEST
 
 
 def scales(column: Mapping[str, Any]) -> tuple[int, ...] | None:

@@ -240,8 +240,7 @@ def _prepare(session: Session, capture: Capture, why: str | None) -> None:
     source = capture.source
     params = {"relid": source.relid, "name": source.name, "version": capture.version}
     buffer.create(session, capture)
-    for statement in triggers.functions(capture):
-        session.execute(statement)
+    session.execute(";\n".join(triggers.functions(capture)))
     session.execute(queries["register_source"], params | {"mode": capture.mode, "reason": None})
     if why is not None:
         session.execute(queries["discard_buffers"], params)
@@ -271,8 +270,11 @@ def _switch(session: Session, capture: Capture, why: str | None) -> bool:
     if not session.execute(queries["may_switch"], params)[0]["may"]:
         session.rollback()
         return False
-    for statement in triggers.triggers(capture):
-        session.execute(statement)
+    statements = triggers.triggers(capture)
+    if not session.execute(queries["is_guarded"], params)[0]["guarded"]:
+        statements += triggers.guard(capture)
+    # One round trip: writers wait from the first of them on.
+    session.execute(";\n".join(statements))
     # Locked now; it may have changed since it was described.
     if describe(session, capture.schemas, source.relid) != source:
         session.rollback()

@@ -50,6 +50,8 @@ SELECT c.relkind::text AS kind, c.relpersistence::text AS persistence, format('%
     c.relrowsecurity AND row_security_active(c.oid) AS secured,
     EXISTS (SELECT FROM pg_extension e WHERE e.extname = 'citus') AS citus,
     EXISTS (SELECT FROM pg_index i WHERE i.indrelid = c.oid AND i.indisunique) AS unique,
+    EXISTS (SELECT FROM pgtrickle.pgt_settings s WHERE s.name = 'block_source_ddl'
+        AND lower(trim(s.value)) IN ('on', 'true')) AS blocking,
     (SELECT jsonb_agg(jsonb_build_object('relid', m.oid::bigint, 'name', m.name, 'kind', m.relkind,
         'may_trigger', m.may_trigger AND m.may_name, 'owned', m.owned, 'subscribed', m.subscribed, 'child', m.child)
         ORDER BY m.level, m.oid) FROM members m) AS members,
@@ -124,6 +126,10 @@ SELECT EXISTS (
     SELECT FROM pgtrickle.pgt_buffers b JOIN pgtrickle.pgt_sources s ON s.source_relid = b.source_relid
     WHERE b.source_relid = %(relid)s AND b.version = %(version)s AND NOT b.discard AND s.active_version < b.version
 ) AS may
+
+-- name: is_guarded
+SELECT EXISTS (SELECT FROM pg_trigger t WHERE t.tgrelid = %(relid)s
+    AND t.tgname = 'pgtrickle' || '_' || %(relid)s || '_guard') AS guarded
 
 -- name: old_functions
 SELECT p.proname::text AS name FROM pg_proc p

@@ -57,8 +57,14 @@ class Description:
     secured: bool
     citus: bool
     unique: bool  # has a unique index, with which PostgreSQL refuses foreign partitions
+    blocking: bool  # DDL that we can't follow is refused (setting block_source_ddl)
     members: tuple[Member, ...]  # the source first
     columns: tuple[Column, ...]
+
+    @property
+    def open_to_foreign(self) -> bool:
+        """Whether PostgreSQL would let a foreign table become a partition."""
+        return self.kind == "p" and not self.unique
 
     def pick(self, attnums: Sequence[int]) -> tuple[Column, ...]:
         """Return the columns that exist among ``attnums``, in order."""
@@ -99,6 +105,7 @@ def describe(session: Session, schemas: Schemas, relid: int) -> Description:
         secured=row["secured"],
         citus=row["citus"],
         unique=row["unique"],
+        blocking=row["blocking"],
         members=tuple(Member(**member) for member in row["members"]),
         columns=tuple(Column(**column) for column in row["columns"]),
     )
@@ -110,10 +117,10 @@ def decide(source: Description, attnums: Sequence[int]) -> Decision:
     if reason is not None:
         return Decision("poll", reason)
     # The apply worker fires no statement triggers. Transition tables make statements on a
-    # partitioned table fail once it has got a foreign partition.
+    # partitioned table fail once it has got a foreign partition, which has to be kept out then.
     elsewhere = any(member.subscribed or member.child for member in source.members)
-    open_to_foreign = source.kind == "p" and not source.unique
-    by_row = elsewhere or open_to_foreign or source.citus or len(source.members) > _MOST_MEMBERS
+    exposed = source.open_to_foreign and not source.blocking
+    by_row = elsewhere or exposed or source.citus or len(source.members) > _MOST_MEMBERS
     return Decision("row" if by_row else "statement")
 
 

@@ -112,6 +112,26 @@ def triggers(capture: Capture) -> list[str]:
     return statements
 
 
+def guard(capture: Capture) -> list[str]:
+    """Return the statements that keep foreign tables out of a partitioned source, where needed.
+
+    They can't have constraint triggers, so a partitioned table with one can't get them as
+    partitions. Without, statements that reach such a partition would fail with our triggers.
+    """
+    if capture.mode != "statement" or not capture.source.open_to_foreign:
+        return []
+    name = f"capture_{capture.source.relid}_guard"
+    template = sql.load_text("capture/templates/guard.sql", capture.schemas)
+    return [
+        sql.render(
+            template,
+            function=sql.qualified(capture.schemas.changes, name),
+            trigger=capture.trigger("guard"),
+            table=capture.source.name,
+        )
+    ]
+
+
 def _trigger(
     capture: Capture, member: Member, event: str, text: str, *, level: str, condition: str = ""
 ) -> list[str]:

@@ -222,7 +222,12 @@ class _Builder:
             raise NotIncremental("KEY_TYPE", f"{render(value)} is of type {described.type}")
         not_null = nullability.never_null(value, [self.child])
         identity = OutputColumn(
-            f"k{position}", described.type, not_null, described.collation, True, described.exact
+            f"k{position}",
+            described.type,
+            not_null,
+            described.collation,
+            exact=described.exact,
+            bounded=described.bounded,
         )
         found = scales.scales_of(value, self._scales)
         return Key(Column(name, not_null, found), value, identity)

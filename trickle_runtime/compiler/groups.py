@@ -14,7 +14,7 @@ from sqlglot import exp
 from trickle_runtime.compiler.aggregates import Slot
 from trickle_runtime.compiler.context import Context
 from trickle_runtime.compiler.dialect import render
-from trickle_runtime.compiler.identity import hash_expression, match_key, row
+from trickle_runtime.compiler.identity import hash_expression, match_key, needs_hash, row
 from trickle_runtime.compiler.result import OutputColumn
 from trickle_runtime.compiler.template import column, comma, fill, ident
 
@@ -65,14 +65,15 @@ class GroupSql:
         return fill(_GROUPED, columns=comma(columns), rows=rows, by=self._by(self.names))
 
     def indexes(self) -> tuple[str, ...]:
-        """A unique index on the key, and one on its hash where the key can be NULL."""
+        """A unique index on the key, and one on its hash where rows are found by that."""
         if not self.key:
             return ()
-        safe = all(item.not_null for item in self.key)
-        names = comma([ident(name) for name in self.names])
-        nulls = "" if safe else " NULLS NOT DISTINCT"
-        found = [fill(_UNIQUE, state=self.state, columns=names, nulls=nulls)]
-        hashed = None if safe else hash_expression(self.key)
+        found: list[str] = []
+        if all(item.bounded for item in self.key):
+            names = comma([ident(name) for name in self.names])
+            nulls = "" if all(item.not_null for item in self.key) else " NULLS NOT DISTINCT"
+            found.append(fill(_UNIQUE, state=self.state, columns=names, nulls=nulls))
+        hashed = hash_expression(self.key) if needs_hash(self.key) else None
         if hashed:
             found.append(fill(_HASH, state=self.state, hash=hashed))
         return tuple(found)

@@ -33,6 +33,15 @@ def hash_expression(columns: Sequence[OutputColumn], qualifier: str | None = Non
     return f"hash_record_extended(ROW({comma(names)}), '0'::bigint)"
 
 
+def needs_hash(key: Sequence[OutputColumn]) -> bool:
+    """Whether rows with this key are found by its hash.
+
+    A B-tree takes no value of more than about 2,700 bytes (PostgreSQL manual, 64.1), and ``=``
+    finds no NULL.
+    """
+    return not all(item.not_null and item.bounded for item in key)
+
+
 def row(names: Sequence[str], qualifier: str) -> str:
     """``ROW(…)`` of the named columns."""
     return f"ROW({comma([column(qualifier, name) for name in names])})"
@@ -46,9 +55,9 @@ def match_key(
 ) -> str:
     """The condition that two rows have the same key.
 
-    Plain ``=`` where no key column can be NULL; otherwise the hash (which an index serves and a
-    hash join can use) and a NULL-safe comparison (``IS NOT DISTINCT FROM`` alone is never indexed
-    nor hashed).
+    Plain ``=`` where no key column can be NULL or too long for a B-tree; otherwise the hash (which
+    an index serves and a hash join can use) and a NULL-safe comparison (``IS NOT DISTINCT FROM``
+    alone is never indexed nor hashed).
 
     Args:
         key: the key's columns; none means that the table has at most one row.
@@ -59,7 +68,7 @@ def match_key(
     if not key:
         return "true"
     both = list(zip(key, other or key, strict=True))
-    if all(item.not_null for item in key):
+    if not needs_hash(key):
         equal = [f"{column(left, a.name)} = {column(right, b.name)}" for a, b in both]
         return " AND ".join(equal)
     safe = [

@@ -31,6 +31,7 @@ class OutputColumn:
     equality: bool = True  # the type has a default equality operator and hashing
     exact: bool = True  # equal values are identical (not so: numeric, jsonb, char(n), float …)
     scales: tuple[int, ...] | None = None  # display scales of an exact number, where known
+    bounded: bool = True  # every value fits into a B-tree index (not so: text, bytea, arrays …)
 
 
 @dataclass(frozen=True)

@@ -60,6 +60,7 @@ class Described:
     collation: str | None
     equality: bool
     exact: bool
+    bounded: bool = True
 
 
 class Describer(Protocol):

@@ -158,7 +158,14 @@ def _keys(values: list[exp.Expr], source: Operator, tools: Tools) -> tuple[Parti
         if not facts.equality:
             raise NotIncremental("KEY_TYPE", f"{render(value)} is of type {facts.type}")
         never = nullability.never_null(value, [source])
-        shown = OutputColumn(f"__p{number}", facts.type, never, facts.collation, True, facts.exact)
+        shown = OutputColumn(
+            f"__p{number}",
+            facts.type,
+            never,
+            facts.collation,
+            exact=facts.exact,
+            bounded=facts.bounded,
+        )
         keys.append(PartitionKey(value.copy(), shown))
     return tuple(keys)
 

@@ -41,26 +41,32 @@ def alter(
         DependencyCycle: the query would make the table depend on itself; nothing is changed.
     """
     session.commit()
-    if row.status == "initializing":
-        raise NotActive(
-            f"{row.relation} is being created",
-            hint="If nobody does so any more, create it again: that starts over.",
-        )
-    before = redefine.options_of(row)
-    options = StreamTableOptions.parse(values, before)
-    changed = [name for name in before.changes(options) if name != "initialize"]
-    change = Change(row, query or row.query, options, "altered", initiated_by)
     with locks.held(session, schemas, [row.pgt_id], wait=True):
-        if query is not None and query != row.query:
-            change, defined = _new_query(session, schemas, change)
-            if defined is not None:
-                changed.insert(0, "query")
-                return _redefine(session, schemas, change, defined, changed)
-        if COMPILED & set(changed):
-            defined = redefine.analyse_change(session, schemas, change)
-            create.check_key(options, defined)
+        # Somebody may have altered or dropped it while we waited.
+        row = Store(session, schemas).by_id(row.pgt_id)
+        if row.status == "initializing":
+            raise NotActive(
+                f"{row.relation} is being created",
+                hint="If nobody does so any more, create it again: that starts over.",
+            )
+        before = redefine.options_of(row)
+        options = StreamTableOptions.parse(values, before)
+        changed = [name for name in before.changes(options) if name != "initialize"]
+        change = Change(row, query or row.query, options, "altered", initiated_by)
+        return _alter(session, schemas, change, changed)
+
+
+def _alter(session: Session, schemas: Schemas, change: Change, changed: list[str]) -> AlterResult:
+    if change.query != change.row.query:
+        change, defined = _new_query(session, schemas, change)
+        if defined is not None:
+            changed.insert(0, "query")
             return _redefine(session, schemas, change, defined, changed)
-        return _set_options(session, schemas, change, changed)
+    if COMPILED & set(changed):
+        defined = redefine.analyse_change(session, schemas, change)
+        create.check_key(change.options, defined)
+        return _redefine(session, schemas, change, defined, changed)
+    return _set_options(session, schemas, change, changed)
 
 
 def _new_query(

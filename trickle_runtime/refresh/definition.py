@@ -148,6 +148,7 @@ def plan(session: Session, schemas: Schemas, definition: Definition) -> dict[str
         "views": {str(row["relid"]): row["stamp"] for row in stamps},
         "functions": {str(oid): stamp for oid, stamp in analysis.functions.items()},
         "always": definition.always,
+        "volatile": any(one.code == "VOLATILE_FUNCTION" for one in definition.reasons),
         "sequential": analysis.target.sequential,
     }
 

@@ -48,6 +48,8 @@ def drop(
         )
     every = [*above, row]
     with locks.held(session, schemas, [one.pgt_id for one in every], wait=True):
+        # Somebody may have renamed or dropped one while we waited.
+        every = [store.by_id(one.pgt_id) for one in every]
         captured = {relid for one in every for relid in _captured(store, one)}
         if detach:
             _detach(session, schemas, row)

@@ -335,7 +335,9 @@ WITH findings (position, checked, severity, message, remedy) AS (
            'GRANT SELECT ON ' || d.source_name || ' TO ' || quote_ident(current_user) || ';'
     FROM (SELECT DISTINCT source_relid, source_name FROM pgtrickle.pgt_dependencies) d
     JOIN pg_class c ON c.oid = d.source_relid
-    WHERE NOT has_table_privilege(c.oid, 'SELECT') AND NOT has_any_column_privilege(c.oid, 'SELECT')
+    WHERE NOT has_table_privilege(c.oid, 'SELECT') AND NOT EXISTS (
+        SELECT FROM pgtrickle.pgt_dependencies v WHERE v.source_kind = 'view' AND has_table_privilege(v.source_relid, 'SELECT')
+            AND v.pgt_id IN (SELECT r.pgt_id FROM pgtrickle.pgt_dependencies r WHERE r.source_relid = c.oid))
     UNION ALL
     SELECT 4, 'index', 'WARNING',
            'a join of ' || pgtrickle.stream_table_name(s.pgt_id) || ' reads all of ' || (a.value ->> 'relation'),

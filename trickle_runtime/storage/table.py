@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from trickle_runtime.compiler.identity import hash_expression
+from trickle_runtime.compiler.identity import hash_expression, needs_hash
 from trickle_runtime.compiler.result import OutputColumn
 from trickle_runtime.db.sql import load_queries, quote_ident, render
 from trickle_runtime.storage import names
@@ -92,10 +92,13 @@ def identity_statements(
         return _hash_index(name, relation, columns)
     if not key:
         return []
-    statements = [_key_index(name, relation, key, key_not_null, spec)]
-    if not key_not_null:
-        by_name = {column.name: column for column in columns}
-        statements += _hash_index(f"{name}_h", relation, [by_name[column] for column in key])
+    by_name = {column.name: column for column in columns}
+    keyed = [by_name[column] for column in key]
+    statements: list[str] = []
+    if all(column.bounded for column in keyed):
+        statements.append(_key_index(name, relation, key, key_not_null, spec))
+    if needs_hash(keyed) or not key_not_null:
+        statements += _hash_index(f"{name}_h", relation, keyed)
     return statements
 
 

@@ -53,8 +53,8 @@ class TrickleConnectionManager(PostgresConnectionManager):
 
     @staticmethod
     def idle(connection: Connection) -> bool:
-        """Whether the server has no transaction open on ``connection``."""
-        if connection.state != ConnectionState.OPEN:
+        """Whether the server has no transaction open on ``connection``; none has a lost one."""
+        if connection.state != ConnectionState.OPEN or connection.handle.closed:
             return True
         return connection.handle.info.transaction_status == TRANSACTION_STATUS_IDLE
 
@@ -63,10 +63,11 @@ class TrickleConnectionManager(PostgresConnectionManager):
 
         The rollback finds no transaction at the server; it only resets psycopg2's own state.
         """
-        if connection.state != ConnectionState.OPEN or connection.handle.autocommit:
+        if connection.state != ConnectionState.OPEN or connection.handle.closed:
             return
-        if self.idle(connection) and connection.handle.status == STATUS_BEGIN:
-            connection.handle.rollback()
+        handle = connection.handle
+        if not handle.autocommit and handle.status == STATUS_BEGIN and self.idle(connection):
+            handle.rollback()
 
     def comment(self, sql: str) -> str:
         """Return ``sql`` with dbt's query comment."""

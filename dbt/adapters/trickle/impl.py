@@ -87,8 +87,7 @@ class TrickleAdapter(PostgresAdapter):
         relation = getattr(self._created, "relation", None)
         self._created.relation = None
         if relation is not None:
-            self.connections.rollback_if_open()
-            self.stream_table_drop(relation)
+            self._undo_creation(relation)
 
     # What macros call about stream tables.
 
@@ -220,6 +219,11 @@ class TrickleAdapter(PostgresAdapter):
         """Give stream tables their type and statistics in dbt's documentation."""
         return catalog.label_catalog(table, facts)
 
+    @warns("a stream table whose model failed was not dropped")
+    def _undo_creation(self, relation: TrickleRelation) -> None:
+        self.connections.rollback_if_open()
+        stream_tables.drop(self._runtime(), _name(relation))
+
     def _drop_views(self, relation: TrickleRelation) -> Callable[[], None]:
         """Return how to drop the views on a stream table; committed with what comes next."""
 
@@ -251,7 +255,7 @@ class TrickleAdapter(PostgresAdapter):
         if not self.trickle_installed():
             stream_tables.install(runtime)
         message = stream_tables.create(runtime, _name(relation), desired, replace=replace)
-        # A relation that was replaced is gone by now: then the stream table is better than nothing.
+        # Where a relation was replaced, which is gone by now, the stream table is kept.
         self._created.relation = None if replace else relation
         return message
 

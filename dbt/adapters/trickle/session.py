@@ -14,7 +14,7 @@ from typing import Any
 
 import psycopg2
 from dbt.adapters.contracts.connection import Connection
-from dbt_common.exceptions import DbtDatabaseError
+from dbt_common.exceptions import DbtRuntimeError
 from psycopg2.extensions import encodings
 
 from dbt.adapters.trickle.connections import TrickleConnectionManager
@@ -95,7 +95,7 @@ class DbtSession:
         connection.transaction_open = False
         try:
             _, cursor = self._connections.add_query(sql, auto_begin=False)
-        except DbtDatabaseError as error:
+        except DbtRuntimeError as error:
             raise _translate(error) from error
         finally:
             connection.transaction_open = not self._connections.idle(connection)
@@ -117,7 +117,7 @@ def _adapt(value: object) -> object:
     return list(value) if isinstance(value, Sequence | frozenset | set) else value
 
 
-def _translate(error: DbtDatabaseError) -> DatabaseError:
+def _translate(error: DbtRuntimeError) -> DatabaseError:
     cause = error.__cause__
     if not isinstance(cause, psycopg2.Error):
         return DatabaseError(str(error))

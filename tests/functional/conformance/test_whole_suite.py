@@ -1,6 +1,6 @@
 """Every ready-made class of dbt-tests-adapter, on ``type: trickle``.
 
-Long (half an hour), hence apart: there is nothing here to collect unless ``TRICKLE_CONFORMANCE`` is
+Long (half an hour), hence apart: there is nothing to collect unless ``TRICKLE_CONFORMANCE`` is
 set. Each class left out has its reason.
 """
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from trickle_runtime import errors
 from trickle_runtime.capture import fingerprint, install
 from trickle_runtime.config import Schemas
 
@@ -12,15 +13,17 @@ from .conftest import Consumer, attnums
 S = Schemas()
 
 
-@pytest.fixture(params=["statement", "row"])
-def mode(request):
-    """With a unique index there can be no foreign partition, and statement triggers are safe."""
+@pytest.fixture(params=["unique", "guarded", "open"])
+def mode(request, write):
+    """How foreign partitions are kept out: by a unique index, by us, not at all."""
+    if request.param == "open":
+        write("UPDATE pgtrickle.pgt_settings SET value = 'off' WHERE name = 'block_source_ddl'")
     return request.param
 
 
 @pytest.fixture
 def partitioned(write, mode):
-    key = ", UNIQUE (k, id)" if mode == "statement" else ""
+    key = ", UNIQUE (k, id)" if mode == "unique" else ""
     write(
         f"CREATE TABLE p (k int, v int, id float8 DEFAULT random(){key}) PARTITION BY RANGE (k);"
         "CREATE TABLE p1 PARTITION OF p FOR VALUES FROM (0) TO (10);"
@@ -55,12 +58,13 @@ def test_write(consumer, write, partitioned, name):
 
 def test_triggers_are_always_enabled_and_on_each_level(consumer, session, partitioned, mode):
     kept = consumer("p")
-    assert kept.capture().mode == mode
+    assert kept.capture().mode == ("row" if mode == "open" else "statement")
     rows = session.execute(
-        "SELECT tgrelid::regclass::text AS t, count(*) AS n, min(tgenabled::text) AS e"
+        "SELECT tgrelid::regclass::text AS t, count(*) AS n,"
+        " string_agg(DISTINCT tgenabled::text, '') FILTER (WHERE tgconstraint = 0) AS e"
         " FROM pg_trigger WHERE tgname LIKE 'pgtrickle%' GROUP BY 1 ORDER BY 1"
     )
-    count = {"row": 2, "statement": 6}[mode]
+    count = {"open": 2, "unique": 6, "guarded": 7}[mode]
     assert rows == [{"t": t, "n": count, "e": "A"} for t in ("p", "p1", "p2", "p3", "p31")]
 
 
@@ -165,7 +169,7 @@ def test_attach_under_a_running_pass(consumer, write, partitioned):
     assert [(issue.relid, issue.kind) for issue in issues] == [(kept.relid, "partitions_changed")]
 
 
-@pytest.mark.parametrize("mode", ["row"], indirect=True)
+@pytest.mark.parametrize("mode", ["open"], indirect=True)
 def test_a_foreign_partition_is_polled(session, write, partitioned):
     """Protocol C4: and inserts that are routed elsewhere go on."""
     write(
@@ -178,7 +182,7 @@ def test_a_foreign_partition_is_polled(session, write, partitioned):
     assert "foreign" in (result.reason or "")
 
 
-@pytest.mark.parametrize("mode", ["row"], indirect=True)
+@pytest.mark.parametrize("mode", ["open"], indirect=True)
 def test_a_foreign_partition_attached_later(consumer, session, write, partitioned, issues):
     kept = consumer("p")
     write(
@@ -196,6 +200,43 @@ def test_a_foreign_partition_attached_later(consumer, session, write, partitione
     kept.fill()
     write("INSERT INTO p VALUES (1, 1)")
     assert kept.refresh() == "differential"
+
+
+@pytest.mark.parametrize("mode", ["unique", "guarded"], indirect=True)
+def test_foreign_partitions_are_kept_out(consumer, session, write, partitioned, issues):
+    """With transition tables, an application's UPDATE would fail on one."""
+    kept = consumer("p")
+    write("CREATE FOREIGN DATA WRAPPER w; CREATE SERVER s FOREIGN DATA WRAPPER w")
+    foreign = "CREATE FOREIGN TABLE {} PARTITION OF {} FOR VALUES FROM ({}) TO ({}) SERVER s"
+    for values in (("p9", "p", 90, 99), ("p39", "p3", 38, 39)):
+        with pytest.raises(errors.DatabaseError, match="foreign"):
+            write(foreign.format(*values))
+    write("UPDATE p SET v = v + 1")
+    assert kept.refresh() == "differential"
+
+
+@pytest.mark.parametrize("mode", ["guarded"], indirect=True)
+def test_the_owner_can_let_them_in(consumer, session, write, partitioned, issues):
+    kept = consumer("p")
+    write(
+        f"DROP TRIGGER pgtrickle_{kept.relid}_guard ON p;"
+        "CREATE FOREIGN DATA WRAPPER w; CREATE SERVER s FOREIGN DATA WRAPPER w;"
+        "CREATE FOREIGN TABLE p9 PARTITION OF p FOR VALUES FROM (90) TO (99) SERVER s"
+    )
+    assert len(issues()) == 1
+    assert install.repair(session, S, kept.relid, "foreign").mode == "poll"
+    write("UPDATE p SET v = v + 1 WHERE k = 3")
+
+
+@pytest.mark.parametrize("mode", ["unique"], indirect=True)
+def test_the_unique_index_is_dropped(consumer, session, write, partitioned, issues):
+    kept = consumer("p")
+    write("ALTER TABLE p DROP CONSTRAINT p_k_id_key")
+    assert len(issues()) == 1
+    install.repair(session, S, kept.relid, "index")
+    assert session.execute(
+        "SELECT count(*) AS n FROM pg_trigger WHERE tgrelid = 'p'::regclass AND tgname ~ 'guard'"
+    ) == [{"n": 1}]
 
 
 def test_partitions_are_widened_together(consumer, write, partitioned):
@@ -220,7 +261,7 @@ def test_the_owner_of_the_table_creates_partitions(role_admin, role_session):
     try:
         role_session.execute("SET search_path = marts, public")
         made = Consumer(role_session, "public.p", (1,)).register()
-        assert made.capture().mode == "row"
+        assert made.capture().mode == "statement"
         made.fill()
         role_admin.execute(
             "SET ROLE partition_owner;"

@@ -108,6 +108,7 @@ def test_differential_may_be_impossible(rt, sql, orders):
     assert info.effective_mode == "full"
     assert "VOLATILE_FUNCTION" in {reason.code for reason in info.reasons}
     assert rt.refresh("public.r").changed == 120
+    assert "not compared" in (rt.verify("public.r").note or "")
 
 
 def test_unique_key_is_verified(rt, sql, orders, oracle):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.integration.refresh.conftest import TOTALS
+from trickle_runtime.api import Runtime
 from trickle_runtime.errors import DatabaseError, RowSecurity, SourceNotFound, TrickleError
 from trickle_runtime.refresh import engine, opening
 
@@ -183,8 +184,6 @@ def test_disabled_trigger(rt, sql, totals, oracle):
 
 def test_row_security(rt, role_admin, role_session):
     """D24: refused, since our role would see other rows than the triggers."""
-    from trickle_runtime.api import Runtime
-
     role_admin.execute(
         "CREATE TABLE public.p (id int); INSERT INTO public.p VALUES (1);"
         " ALTER TABLE public.p ENABLE ROW LEVEL SECURITY;"
@@ -196,8 +195,6 @@ def test_row_security(rt, role_admin, role_session):
 
 
 def test_role_that_owns_nothing(role_admin, role_session, oracle):
-    from trickle_runtime.api import Runtime
-
     role_admin.execute(
         "CREATE TABLE public.t (id int PRIMARY KEY, v int); INSERT INTO public.t VALUES (1, 1);"
         " GRANT SELECT, TRIGGER ON public.t TO PUBLIC"
@@ -217,8 +214,6 @@ def test_role_that_owns_nothing(role_admin, role_session, oracle):
 
 
 def test_source_without_trigger_privilege_is_polled(role_admin, role_session, oracle):
-    from trickle_runtime.api import Runtime
-
     role_admin.execute(
         "CREATE TABLE public.t (id int PRIMARY KEY, v int); INSERT INTO public.t VALUES (1, 1);"
         " GRANT SELECT ON public.t TO PUBLIC"
@@ -232,6 +227,25 @@ def test_source_without_trigger_privilege_is_polled(role_admin, role_session, or
     role_admin.commit()
     assert rt.refresh("marts.s").action == "FULL"
     oracle(rt, "marts.s")
+
+
+def test_source_seen_through_a_view_alone(role_admin, role_session, oracle):
+    role_admin.execute(
+        "CREATE TABLE public.t (id int PRIMARY KEY, v int); INSERT INTO public.t VALUES (1, 1);"
+        " CREATE VIEW public.inner_v AS SELECT id, v FROM public.t;"
+        " CREATE VIEW public.v AS SELECT id, v * 2 AS v FROM public.inner_v;"
+        " GRANT SELECT ON public.v TO PUBLIC"
+    )
+    role_admin.commit()
+    rt = Runtime(role_session)
+    info = rt.create_stream_table("marts.s", "SELECT id, v FROM public.v")
+    assert info.effective_mode == "full"
+    role_admin.execute("INSERT INTO public.t VALUES (2, 2)")
+    role_admin.commit()
+    assert rt.refresh("marts.s").action == "FULL"
+    oracle(rt, "marts.s")
+    assert rt.verify("marts.s").equal
+    assert not [one for one in rt.doctor() if one.severity == "ERROR"]
 
 
 def test_materialized_view_as_source(rt, sql, orders, oracle):

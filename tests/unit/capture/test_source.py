@@ -15,6 +15,7 @@ SOURCE = Description(
     secured=False,
     citus=False,
     unique=False,
+    blocking=False,
     members=(MEMBER,),
     columns=(Column(1, "a", "integer", None, None), Column(2, "b", "integer", None, "(a * 2)")),
 )
@@ -34,6 +35,7 @@ def test_an_unlogged_table():
 
 def test_a_partitioned_table_that_can_have_no_foreign_partition():
     assert decide(replace(SOURCE, kind="p", unique=True), [1]) == Decision("statement")
+    assert decide(replace(SOURCE, kind="p", blocking=True), [1]) == Decision("statement")
 
 
 @pytest.mark.parametrize(

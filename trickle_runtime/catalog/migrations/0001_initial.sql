@@ -7,7 +7,7 @@ CREATE TABLE pgtrickle.pgt_settings (
     description text NOT NULL
 );
 INSERT INTO pgtrickle.pgt_settings (name, value, description) VALUES
-    ('block_source_ddl', 'on', 'Dropping or retyping a column that a stream table uses is an error.'),
+    ('block_source_ddl', 'on', 'Dropping or retyping a column that a stream table uses is an error; so is attaching a foreign partition.'),
     ('history_retention', '7 days', 'How long refreshes stay in pgt_refresh_history.'),
     ('lock_timeout', '400ms', 'How long a refresh, and an installation of capture triggers, waits for a lock.'),
     ('max_consecutive_errors', '3', 'A stream table is suspended after this many permanent errors in a row.'),

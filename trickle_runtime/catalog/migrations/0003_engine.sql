@@ -24,12 +24,14 @@ LANGUAGE sql STABLE AS $$
 $$;
 
 -- Relations that a refresh of a stream table reads besides itself, and must lock before its snapshot. Materialized views
--- and foreign tables can't be locked.
+-- and foreign tables can't be locked. A table that we see through a view alone is locked by the view, with its owner's
+-- rights.
 CREATE FUNCTION pgtrickle.pgt_lockable(p_id bigint, p_states jsonb) RETURNS TABLE (name text, relid oid)
 LANGUAGE sql STABLE AS $$
     SELECT pgtrickle.pgt_relation_name(d.source_relid), d.source_relid
     FROM pgtrickle.pgt_dependencies d
-    WHERE d.pgt_id = $1 AND d.source_kind IN ('table', 'partitioned', 'stream_table')
+    WHERE d.pgt_id = $1 AND d.source_kind IN ('table', 'partitioned', 'stream_table', 'view')
+        AND has_table_privilege(d.source_relid, 'SELECT')
     UNION ALL
     SELECT 'pgtrickle_changes.' || quote_ident(c.relname), c.oid
     FROM pgtrickle.pgt_dependencies d

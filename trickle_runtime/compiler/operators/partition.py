@@ -17,7 +17,7 @@ from sqlglot import exp
 
 from trickle_runtime.compiler.context import Context
 from trickle_runtime.compiler.groups import GroupSql
-from trickle_runtime.compiler.identity import hash_expression, match_key
+from trickle_runtime.compiler.identity import hash_expression, match_key, needs_hash
 from trickle_runtime.compiler.operators.base import Column, Node, Operator
 from trickle_runtime.compiler.result import OutputColumn
 from trickle_runtime.compiler.template import column, comma, fill, ident
@@ -104,7 +104,7 @@ class Partition(Operator):
         if self.by:
             names = comma([ident(k.name) for k in self.identity])
             state = out.state_table(self.alias)
-            if all(k.not_null for k in self.identity):
+            if not needs_hash(self.identity):
                 indexes.append(fill(_INDEX, state=state, columns=names))
             else:
                 hashed = hash_expression(self.identity) or names
