@@ -177,13 +177,18 @@ def _plan(task: _Task, why: str | None) -> tuple[CaptureResult | Capture, str | 
     begin(session, schemas, relid)
     source = describe(session, schemas, relid)
     _check_columns(source, task.attnums)
-    found = session.execute(sql.load_queries(QUERIES, schemas)["installed"], {"relid": relid})[0]
+    found = session.execute(
+        sql.load_queries(QUERIES, schemas)["installed"],
+        {"relid": relid, "owned": all(member.owned for member in source.members)},
+    )[0]
     wanted = sorted({*task.attnums, *found["captured"], *found["used"]})
     decision = decide(source, wanted)
     if decision.mode == "poll":
         return _poll(session, schemas, source, found, decision), None
     why = (why or found["issue"]) if found["issue"] is not None else None
-    if why is None and _sufficient(found, decision, task.attnums):
+    if _sufficient(found, decision, task.attnums) and (why is None or _is_whole(found)):
+        if why is not None:
+            _trust(session, schemas, relid, why)
         session.commit()
         return _result(source, decision.mode, found["active_version"]), None
     capture = Capture(schemas, source, decision.mode, found["newest"] + 1, source.pick(wanted))
@@ -204,6 +209,22 @@ def _sufficient(found: Row, decision: Decision, attnums: Sequence[int]) -> bool:
         and found["columns"] is not None
         and set(attnums) <= set(found["columns"])
     )
+
+
+def _is_whole(found: Row) -> bool:
+    """Whether changes are lost but no more will be."""
+    return found["issue_kind"] == "trigger_changed" and bool(found["whole"])
+
+
+def _trust(session: Session, schemas: Schemas, relid: int, why: str) -> None:
+    """Tell the consumers to do a difference, and leave the triggers alone.
+
+    Replacing them would undo an ENABLE ALWAYS by their owner, who may do what we may not.
+    """
+    queries = sql.load_queries(QUERIES, schemas)
+    params = {"relid": relid, "message": why}
+    session.execute(queries["trust"], params)
+    session.execute(queries["mark"], params)
 
 
 def _result(source: Description, mode: str, version: int) -> CaptureResult:

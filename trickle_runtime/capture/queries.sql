@@ -66,8 +66,14 @@ FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
 WHERE c.oid = %(relid)s::oid
 
 -- name: installed
--- What is there: the source's row, whether it can be trusted, and the columns that dependants read.
-SELECT s.capture_mode, s.active_version,
+-- What is there: the source's row, whether it can be trusted, and the columns that dependants read. It is whole where
+-- its triggers were disabled, or enabled in another way, and are as they should be again.
+SELECT s.capture_mode,
+    (SELECT state - 'triggers' = s.fingerprint - 'triggers'
+        AND regexp_replace(state ->> 'triggers', ' [A-Z] [0-9]+(, |$)', '\1', 'g')
+            = regexp_replace(s.fingerprint ->> 'triggers', ' [A-Z] [0-9]+(, |$)', '\1', 'g')
+        AND state ->> 'triggers' !~ CASE WHEN %(owned)s THEN ' [DRO] [0-9]+(, |$)' ELSE ' [DR] [0-9]+(, |$)' END
+        FROM pgtrickle.pgt_source_state(ARRAY[%(relid)s::oid])) AS whole, s.active_version,
     (SELECT b.columns FROM pgtrickle.pgt_buffers b
      WHERE b.source_relid = s.source_relid AND b.version = s.active_version) AS columns,
     CASE WHEN s.capture_mode = 'poll' THEN 'it was read by difference until now'
@@ -76,6 +82,7 @@ SELECT s.capture_mode, s.active_version,
         WHEN EXISTS (SELECT FROM pgtrickle.pgt_dependencies d JOIN pgtrickle.pgt_frontiers f ON f.pgt_id = d.pgt_id
             WHERE d.source_relid = %(relid)s::oid AND NOT f.provisional) THEN 'it was not captured until now'
         END AS issue,
+    (SELECT i.kind FROM pgtrickle.pgt_source_issues(ARRAY[%(relid)s::oid]) i LIMIT 1) AS issue_kind,
     (SELECT coalesce(max(b.version), 0) FROM pgtrickle.pgt_buffers b WHERE b.source_relid = %(relid)s::oid) AS newest,
     ARRAY(SELECT DISTINCT c FROM pgtrickle.pgt_buffers b, unnest(b.columns) c
         WHERE b.source_relid = %(relid)s::oid AND NOT b.discard) AS captured,
@@ -115,6 +122,12 @@ WHERE source_relid = %(relid)s;
 UPDATE pgtrickle.pgt_sources
 SET fingerprint = (SELECT state FROM pgtrickle.pgt_source_state(ARRAY[%(relid)s::oid])),
     captured_at = pg_current_snapshot(), system_identifier = pgtrickle.pgt_system_identifier()
+WHERE source_relid = %(relid)s
+
+-- name: trust
+-- Whoever enabled the triggers waited for all writers, so what they wrote meanwhile is visible to who sees the marker.
+UPDATE pgtrickle.pgt_sources
+SET fingerprint = (SELECT state FROM pgtrickle.pgt_source_state(ARRAY[%(relid)s::oid]))
 WHERE source_relid = %(relid)s
 
 -- name: mark

@@ -121,15 +121,15 @@ def guard(capture: Capture) -> list[str]:
     if capture.mode != "statement" or not capture.source.open_to_foreign:
         return []
     name = f"capture_{capture.source.relid}_guard"
-    template = sql.load_text("capture/templates/guard.sql", capture.schemas)
-    return [
-        sql.render(
-            template,
-            function=sql.qualified(capture.schemas.changes, name),
-            trigger=capture.trigger("guard"),
-            table=capture.source.name,
-        )
-    ]
+    root, trigger = capture.source.members[0], capture.trigger("guard")
+    statement = sql.render(
+        sql.load_text("capture/templates/guard.sql", capture.schemas),
+        function=sql.qualified(capture.schemas.changes, name),
+        trigger=trigger,
+        table=root.name,
+    )
+    always = sql.render(_ALWAYS, table=root.name, trigger=trigger)
+    return [statement, always] if root.owned else [statement]
 
 
 def _trigger(

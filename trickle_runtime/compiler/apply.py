@@ -9,7 +9,7 @@ announced. Invariant: a difference between the two is never repaired here; the e
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from trickle_runtime.compiler.context import Context
 from trickle_runtime.compiler.dialect import render
@@ -24,10 +24,10 @@ DELTA_TABLE = "pgtrickle_delta"
 _CAST = "SELECT $columns, __w FROM ($rows) d"
 _NET = """MATERIALIZED (SELECT $columns, sum(__w)::bigint AS __w FROM ($rows) d
  GROUP BY $by HAVING sum(__w) <> 0)"""
-_NEW = """MATERIALIZED (SELECT p.*, o.__w IS NOT NULL AS __was$old
- FROM net p LEFT JOIN net o ON o.__w < 0 AND $match WHERE p.__w > 0)"""
-_OLD = """MATERIALIZED (SELECT o.* FROM net o WHERE o.__w < 0
- AND NOT EXISTS (SELECT 1 FROM net p WHERE p.__w > 0 AND $match))"""
+# A FULL JOIN is never run as a nested loop, whatever the planner thinks of a CTE's size.
+_PAIRED = """MATERIALIZED (SELECT $columns, p.__w IS NOT NULL AS __new, o.__w IS NOT NULL AS __was
+ FROM (SELECT * FROM net WHERE __w > 0) p FULL JOIN (SELECT * FROM net WHERE __w < 0) o
+ ON $match)"""
 _UPDATE = "UPDATE $table AS st SET $sets FROM $rows n WHERE $which AND $match RETURNING 1"
 _INSERT = "INSERT INTO $table ($names) SELECT $values FROM $rows n WHERE $which RETURNING 1"
 _DELETE = "DELETE FROM $table AS st USING $rows o WHERE $which AND $match RETURNING 1"
@@ -209,28 +209,29 @@ class Apply:
 
     def _counts(self, out: Context) -> str:
         if self.key is not None:
-            old = "".join(
-                f", o.{ident(n)} AS {ident('old.' + n)}" for n in self.target.partition_columns
-            )
-            out.add("new_rows", fill(_NEW, match=match_key(self.key, "o", "p"), old=old))
-            out.add("old_rows", fill(_OLD, match=match_key(self.key, "p", "o")))
-            expected = ["(SELECT count(*) FROM new_rows)", "(SELECT count(*) FROM old_rows)"]
+            names = dict.fromkeys((*(k.name for k in self.key), *self.target.partition_columns))
+            columns = [column("p", n) for n in self.names]
+            columns += [f"{column('o', n)} AS {ident(f'old.{n}')}" for n in names]
+            match = match_key(self.key, "p", "o")
+            out.add("paired", fill(_PAIRED, columns=comma(columns), match=match))
+            expected = ["(SELECT count(*) FROM paired)"]
         else:
             expected = ["(SELECT coalesce(sum(abs(__w)), 0)::bigint FROM net)"]
         return self._result(out, self._writes(out), expected + self._checks(out))
 
     def _keyed_writes(self) -> dict[str, str]:
         key = self.key or ()
+        old_key = [replace(item, name=f"old.{item.name}") for item in key]
         writes: dict[str, str] = {}
         sets = self._sets("n")
         if sets:
-            match = match_key(key, "st", "n") + self._partitions("n", "old.")
+            match = match_key(key, "st", "n", old_key) + self._partitions("n", "old.")
             writes["upd"] = self._fill(
-                _UPDATE, sets=sets, rows="new_rows", which="n.__was", match=match
+                _UPDATE, sets=sets, rows="paired", which="n.__new AND n.__was", match=match
             )
-        writes["ins"] = self._insert("new_rows", "NOT n.__was")
-        match = match_key(key, "st", "o") + self._partitions("o", "")
-        writes["del"] = self._fill(_DELETE, rows="old_rows", which="true", match=match)
+        writes["ins"] = self._insert("paired", "n.__new AND NOT n.__was")
+        match = match_key(key, "st", "o", old_key) + self._partitions("o", "old.")
+        writes["del"] = self._fill(_DELETE, rows="paired", which="NOT o.__new", match=match)
         return writes
 
     def _bag_writes(self) -> dict[str, str]:

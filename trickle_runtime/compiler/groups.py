@@ -234,7 +234,8 @@ class GroupSql:
         )
         name = out.add(f"again_{self.alias}", fill(_AGAIN, query=query))
         match = match_key(self.key, "a", "m")
-        return f"LEFT JOIN {name} a ON m.__again AND {match}"
+        # Every group in it is in m as well; unlike LEFT JOIN, FULL JOIN is never a nested loop.
+        return f"FULL JOIN {name} a ON {match}"
 
     def _changed(self, merged: str, again: str) -> str:
         columns = ["m.*"]

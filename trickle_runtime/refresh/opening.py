@@ -13,8 +13,11 @@ from trickle_runtime.config import Schemas
 from trickle_runtime.db.session import Session
 from trickle_runtime.db.sql import quote_literal, render
 from trickle_runtime.errors import DatabaseError
+from trickle_runtime.errors import DatabaseError
 from trickle_runtime.refresh.members import queries
 from trickle_runtime.refresh.settings import Settings
+
+GONE = frozenset({"42P01", "3F000"})  # undefined table, invalid schema name
 
 Relations = Mapping[str, int]  # qualified, quoted names with oids
 

@@ -91,6 +91,34 @@ def test_disabled_triggers_are_mended_without_ownership(kept, role_session, writ
     assert kept.refresh() == "differential"
 
 
+def test_triggers_that_were_disabled_for_a_while(kept, role_session, write):
+    """What pg_restore --disable-triggers does; they are as they should be, so they stay."""
+    write(
+        "ALTER TABLE app.t DISABLE TRIGGER ALL; INSERT INTO app.t VALUES (5, 5, 5);"
+        "ALTER TABLE app.t ENABLE TRIGGER ALL"
+    )
+    result = install.repair(role_session, S, kept.relid, "disabled")
+    assert result.buffer_version == 1
+    assert fingerprint.check(role_session, S) == []
+    role_session.commit()
+    assert kept.refresh() == "difference"
+    write("INSERT INTO app.t VALUES (6, 6, 6)")
+    assert kept.refresh() == "differential"
+
+
+def test_the_owner_may_enable_them_always(kept, role_session, write):
+    write(
+        "DO $$ DECLARE n name; BEGIN FOR n IN SELECT tgname FROM pg_trigger"
+        " WHERE tgrelid = 'app.t'::regclass AND tgname LIKE 'pgtrickle%' LOOP"
+        " EXECUTE format('ALTER TABLE app.t ENABLE ALWAYS TRIGGER %I', n); END LOOP; END $$"
+    )
+    assert [issue.kind for issue in fingerprint.check(role_session, S)] == ["trigger_changed"]
+    install.repair(role_session, S, kept.relid, "enabled")
+    assert kept.refresh() == "difference"
+    write("SET LOCAL session_replication_role = replica; INSERT INTO app.t VALUES (6, 6, 6)")
+    assert kept.refresh() == "differential"
+
+
 def test_without_the_trigger_privilege_it_is_polled(role_session, role_admin, source, write):
     write("REVOKE TRIGGER ON app.t FROM PUBLIC")
     role = role_session.execute("SELECT current_user::text AS u")[0]["u"]

@@ -200,7 +200,7 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pgtrickle, pg_temp AS $$
         FROM tree GROUP BY root
     ), triggers AS (
         SELECT tree.root, string_agg(t.tgrelid::text || ' ' || t.tgname || ' ' || t.oid::text || ' '
-            || t.tgenabled::text || ' ' || t.xmin::text, ', ' ORDER BY t.tgrelid, t.tgname) AS value
+            || t.tgfoid::oid::text || ' ' || t.tgenabled::text || ' ' || t.xmin::text, ', ' ORDER BY t.tgrelid, t.tgname) AS value
         FROM (SELECT DISTINCT root, member FROM tree) tree JOIN pg_trigger t ON t.tgrelid = tree.member
         WHERE starts_with(t.tgname::text, 'pgtrickle' || '_' || tree.root || '_')
         GROUP BY tree.root
