@@ -44,8 +44,11 @@ _LOG = """INSERT INTO $log (refresh_no, __w, $names)
  SELECT current_setting($number)::bigint, n.__w, $values FROM net n RETURNING 1"""
 _COUNTS = """SELECT $inserted AS inserted, $updated AS updated, $deleted AS deleted,
  $expected AS expected"""
-_OPS = """MATERIALIZED (SELECT * FROM (SELECT $columns, $old AS __o, $new AS __n FROM $query) q
- WHERE (__o OR __n) AND (__o <> __n OR record_image_ne($before, $after)))"""
+_OPS = """MATERIALIZED (SELECT $shown, __o, __n, __bad, __odd
+ FROM (SELECT $columns, $old AS __o, $new AS __n, $bad AS __bad, $odd AS __odd FROM $query) q
+ WHERE __bad OR __odd OR __o <> __n OR (__o AND record_image_ne($before, $after)))"""
+_OPS_COUNT = "(SELECT count(*) + count(*) FILTER (WHERE __bad) FROM ops)"
+_OPS_ODD = "EXISTS (SELECT 1 FROM ops WHERE __odd)"
 _LOG_PAIRS = """INSERT INTO $log (refresh_no, __w, $names)
  SELECT current_setting($number)::bigint, -1, $before FROM ops o WHERE o.__o
  UNION ALL SELECT current_setting($number)::bigint, 1, $after FROM ops o WHERE o.__n RETURNING 1"""
@@ -136,8 +139,9 @@ class Apply:
                 before=comma([column("o", f"old.{n}") for n in self.names]),
                 after=comma([column("o", n) for n in self.names]),
             )
-        expected = ["(SELECT count(*) FROM ops)"]
-        body = self._result(out, writes, expected + self._checks(out))
+        if pairs.odd != "false":
+            out.not_numbers.append(_OPS_ODD)
+        body = self._result(out, writes, [_OPS_COUNT, *self._checks(out)])
         return [Step("apply", out.final(body, writes))]
 
     def _ops(self, pairs: Pairs) -> str:
@@ -153,11 +157,16 @@ class Apply:
             columns.append(f"({after})::{item.type} AS {ident(item.name)}")
             was = f"CASE WHEN {old} THEN {before} END"
             columns.append(f"({was})::{item.type} AS {ident('old.' + item.name)}")
+        kept = self.names if self.target.log else self.target.partition_columns
+        shown = [*map(ident, self.names), *(ident(f"old.{name}") for name in kept)]
         return fill(
             _OPS,
+            shown=comma(shown),
             columns=comma(columns),
             old=old,
             new=new,
+            bad=pairs.bad,
+            odd=pairs.odd,
             query=pairs.query,
             before=row([f"old.{n}" for n in self.names], "q"),
             after=row(self.names, "q"),

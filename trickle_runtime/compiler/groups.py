@@ -20,11 +20,10 @@ from trickle_runtime.compiler.template import column, comma, fill, ident
 
 _GROUPED = "SELECT $columns FROM ($rows) r $by"
 _CONSOLIDATED = "SELECT $columns, sum(__w) AS __w FROM ($rows) r GROUP BY $by HAVING sum(__w) <> 0"
-_MERGED = "MATERIALIZED (SELECT $columns FROM $contributions c LEFT JOIN $state st ON $match)"
+_MERGED = "(SELECT $columns FROM $contributions c LEFT JOIN $state st ON $match)"
 _TOUCHED = "MATERIALIZED (SELECT $keys FROM $merged m WHERE $needed)"
 _AGAIN = "MATERIALIZED ($query)"
-_CHANGED = """MATERIALIZED (SELECT m.*, $diff AS __diff
- FROM (SELECT $columns FROM $merged m $again) m)"""
+_CHANGED = """(SELECT m.*, $diff AS __diff FROM (SELECT $columns FROM $merged m $again) m)"""
 _UPDATE = """UPDATE $state AS st SET $sets FROM $d AS d
  WHERE d.__old AND d.__new AND d.__diff AND $match"""
 _DELETE = "DELETE FROM $state AS st USING $d AS d WHERE d.__old AND NOT d.__new AND $match"
@@ -46,6 +45,7 @@ class GroupSql:
     access: Mapping[str, str]
     inputs: Sequence[tuple[str, bool, bool]]
     weighted_by_feed: bool
+    compared: bool
 
     @property
     def names(self) -> list[str]:
@@ -250,7 +250,7 @@ class GroupSql:
             old=row([f"o_{n}" for n in stored], "m"),
             new=row([f"n_{n}" for n in stored], "m"),
         )
-        diff = f"(m.__old <> m.__new OR {changed})"
+        diff = f"(m.__old <> m.__new OR {changed})" if self.compared else "true"
         return fill(_CHANGED, columns=comma(columns), diff=diff, merged=merged, again=again)
 
 

@@ -142,6 +142,7 @@ class Plan:
         pairs = None if materialise or target.sequential else self.root.pairs(out)
         if pairs is not None and pairs.key == frozenset(self.key or ()) and self.key is not None:
             return out, apply.paired(pairs, out)
+        out = self._context(target, changed, stored)  # what was named for pairs is not needed
         relation = self.root.delta(out)
         return out, apply.signed(relation, out, materialise=materialise)
 

@@ -91,7 +91,9 @@ def create(
         )
         pgt_id, defined = register(session, schemas, plan)
         try:
-            return _complete(session, schemas, plan, pgt_id, defined)
+            # Whoever drops the table meanwhile waits for its end.
+            with locks.held(session, schemas, [pgt_id], wait=False):
+                return _complete(session, schemas, plan, pgt_id, defined)
         except TrickleError as error:
             _undo(session, schemas, pgt_id, error)
             raise

@@ -15,7 +15,7 @@ from trickle_runtime.config import Schemas
 from trickle_runtime.db.session import Session
 from trickle_runtime.db.sql import render
 from trickle_runtime.errors import DatabaseError, HasDependants
-from trickle_runtime.refresh import definition, locks
+from trickle_runtime.refresh import definition, locks, opening
 from trickle_runtime.refresh.members import queries
 
 DEPENDENT_OBJECTS = "2BP01"
@@ -51,11 +51,15 @@ def drop(
         # Somebody may have renamed or dropped one while we waited.
         every = [store.by_id(one.pgt_id) for one in every]
         captured = {relid for one in every for relid in _captured(store, one)}
-        if detach:
-            _detach(session, schemas, row)
-        for one in every:
-            remove(session, schemas, one, cascade=cascade)
-        session.commit()
+
+        def remove_all() -> None:
+            if detach:
+                _detach(session, schemas, row)
+            for one in every:
+                remove(session, schemas, one, cascade=cascade)
+            session.commit()
+
+        opening.patiently(session, remove_all)
         for relid in sorted(captured):
             _release(session, schemas, relid)
     return [one.relation for one in every]

@@ -69,6 +69,11 @@ def run_pass(
         except opening.RelationsMoved:
             memory.forget(session)
             session.rollback()
+        except DatabaseError as error:
+            # A buffer that cleanup dropped while its changes were counted.
+            session.rollback()
+            if error.sqlstate not in opening.GONE:
+                raise
     raise DatabaseError("the relations of the pass keep changing", sqlstate="40001")
 
 
@@ -171,6 +176,8 @@ class _Attempt:
             self._session.commit()
         except DatabaseError as error:
             self._session.rollback()
+            if error.sqlstate in opening.GONE:
+                raise opening.RelationsMoved from error
             self._lose(held, error)
             return PassResult(self._progress.results)
         memory.remember(self._session, self._request.pgt_ids, found)
@@ -199,8 +206,23 @@ class _Attempt:
             opening.hold(self._session, self._schemas, member.materialized_views)
         if sources.moved(seen, self._faults, self._followed) & set(held):
             raise opening.RelationsMoved
+        if self._request.before_commit is not None and self._has_others(seen, held):
+            raise opening.RelationsMoved
         self._progress.fail_faulty(seen, held, self._faults)
         return seen, Transaction(self._session, self._schemas, seen, self._progress)
+
+    def _has_others(self, seen: Observation, held: list[int]) -> bool:
+        """Whether members of the request can be refreshed that could not be a moment ago.
+
+        A hook looks at all that was asked for, at this snapshot.
+        """
+        known = {*held, *self._progress.results}
+        return any(
+            self._request.names(one.pgt_id)
+            and one.pgt_id not in known
+            and self._request.standing(one) is None
+            for one in seen.members.values()
+        )
 
     def _touched(self, found: Mapping[int, Surveyed], held: list[int]) -> set[int]:
         """Return the members whose relations the transaction reads."""

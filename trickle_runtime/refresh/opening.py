@@ -7,25 +7,31 @@ trace (LOCK takes no snapshot itself).
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from typing import TypeVar
 
 from trickle_runtime.config import Schemas
 from trickle_runtime.db.session import Session
 from trickle_runtime.db.sql import quote_literal, render
-from trickle_runtime.errors import DatabaseError
-from trickle_runtime.errors import DatabaseError
+from trickle_runtime.errors import DatabaseError, RefreshError
 from trickle_runtime.refresh.members import queries
 from trickle_runtime.refresh.settings import Settings
 
-GONE = frozenset({"42P01", "3F000"})  # undefined table, invalid schema name
-
+T = TypeVar("T")
 Relations = Mapping[str, int]  # qualified, quoted names with oids
 
-GONE = {"42P01", "3F000"}  # undefined table, invalid schema name
+ATTEMPTS = 10
+IN_THE_WAY = frozenset({"55P03", "40P01", "40001"})  # lock, deadlock, serialization
+GONE = frozenset({"42P01", "3F000"})  # undefined table, invalid schema name
 
 
-class RelationsMoved(Exception):
+class RelationsMoved(RefreshError):
     """A locked name means another relation by now, or more relations are needed: begin again."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "the relations of a refresh keep changing", hint="Try again when that has ended."
+        )
 
 
 def begin(
@@ -90,3 +96,16 @@ def hold(session: Session, schemas: Schemas, views: Relations) -> None:
 def in_order(relations: Relations) -> list[str]:
     """Return names in the order in which everybody locks them."""
     return sorted(relations, key=lambda name: relations[name])
+
+
+def patiently(session: Session, action: Callable[[], T]) -> T:
+    """Try a transaction again while relations move or locks are in its way."""
+    for attempt in range(ATTEMPTS):
+        try:
+            return action()
+        except (RelationsMoved, DatabaseError) as error:
+            session.rollback()
+            again = isinstance(error, RelationsMoved) or error.sqlstate in IN_THE_WAY
+            if not again or attempt == ATTEMPTS - 1:
+                raise
+    raise AssertionError

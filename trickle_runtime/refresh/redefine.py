@@ -7,9 +7,8 @@ the old or all of the new, and the table keeps its OID.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TypeVar
 
 from trickle_runtime.catalog.models import StreamTable
 from trickle_runtime.catalog.store import Store
@@ -33,10 +32,7 @@ from trickle_runtime.refresh.result import RefreshResult
 from trickle_runtime.refresh.settings import Settings, parse
 from trickle_runtime.storage import partitioning, table
 
-ATTEMPTS = 10
 DEPENDENT_OBJECTS = "2BP01"
-LOCK_NOT_AVAILABLE = "55P03"
-T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -161,20 +157,9 @@ def redefine(
     """
     settings = parse(Store(session, schemas).settings())
     defined = capture(session, schemas, change, defined)
-    return patiently(session, lambda: _redefine(session, schemas, settings, change, defined))
-
-
-def patiently(session: Session, action: Callable[[], T]) -> T:
-    """Try a transaction again while relations move or locks are in its way."""
-    for attempt in range(ATTEMPTS):
-        try:
-            return action()
-        except (opening.RelationsMoved, DatabaseError) as error:
-            session.rollback()
-            again = not isinstance(error, DatabaseError) or error.sqlstate == LOCK_NOT_AVAILABLE
-            if not again or attempt == ATTEMPTS - 1:
-                raise
-    raise AssertionError
+    return opening.patiently(
+        session, lambda: _redefine(session, schemas, settings, change, defined)
+    )
 
 
 def capture(

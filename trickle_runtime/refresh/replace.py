@@ -15,7 +15,7 @@ from trickle_runtime.config import Schemas
 from trickle_runtime.db.session import Session
 from trickle_runtime.db.sql import load_queries, qualified, quote_ident, render
 from trickle_runtime.errors import DatabaseError, HasDependants
-from trickle_runtime.refresh import create, definition, fill, meaning, redefine, result
+from trickle_runtime.refresh import create, definition, fill, meaning, opening, redefine, result
 from trickle_runtime.refresh.definition import Definition
 from trickle_runtime.refresh.members import Observation, queries
 from trickle_runtime.refresh.names import RelationName
@@ -36,7 +36,7 @@ def replace(session: Session, schemas: Schemas, change: Change, defined: Definit
     """
     settings = parse(Store(session, schemas).settings())
     defined = redefine.capture(session, schemas, change, defined)
-    redefine.patiently(session, lambda: _replace(session, schemas, settings, change, defined))
+    opening.patiently(session, lambda: _replace(session, schemas, settings, change, defined))
 
 
 def _replace(

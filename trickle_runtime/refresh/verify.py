@@ -14,7 +14,7 @@ from trickle_runtime.compiler.result import OutputColumn
 from trickle_runtime.config import Schemas
 from trickle_runtime.db.session import Session
 from trickle_runtime.db.sql import quote_ident, render
-from trickle_runtime.errors import InternalError
+from trickle_runtime.errors import StreamTableNotFound
 from trickle_runtime.refresh import engine, meaning
 from trickle_runtime.refresh.members import Member, Observation, queries
 from trickle_runtime.refresh.result import VerifyResult
@@ -28,7 +28,7 @@ def verify(session: Session, schemas: Schemas, pgt_ids: Sequence[int]) -> list[V
     found: dict[int, VerifyResult] = {}
 
     def compare(seen: Observation) -> None:
-        for pgt_id in pgt_ids:
+        for pgt_id in seen.members.keys() & set(pgt_ids):
             found[pgt_id] = _compare(session, schemas, seen.members[pgt_id])
 
     outcome = engine.run_pass(
@@ -43,15 +43,16 @@ def verify(session: Session, schemas: Schemas, pgt_ids: Sequence[int]) -> list[V
     for pgt_id in pgt_ids:
         result = outcome.results.get(pgt_id)
         if pgt_id not in found:
-            raise (result.error if result and result.error else InternalError("not compared"))
+            gone = StreamTableNotFound(f"stream table {pgt_id} was dropped meanwhile")
+            raise (result.error if result and result.error else gone)
         if result is not None and result.status != "completed":
             found[pgt_id] = found[pgt_id].noted(f"not refreshed: {result.reason}")
     return [found[pgt_id] for pgt_id in pgt_ids]
 
 
 def _compare(session: Session, schemas: Schemas, member: Member) -> VerifyResult:
-    if member.plan.get("volatile"):
-        note = "not compared: its query gives other rows each time"
+    note = _why_not(member)
+    if note is not None:
         return VerifyResult(member.name, equal=True, missing=0, extra=0, note=note)
     meaning.apply(session, schemas, member.session_settings)
     statement = render(
@@ -70,6 +71,15 @@ def _compare(session: Session, schemas: Schemas, member: Member) -> VerifyResult
         sample_extra=tuple(row["sample_extra"] or ()),
         note="changes were skipped by reset_fuse" if member.diverged else None,
     )
+
+
+def _why_not(member: Member) -> str | None:
+    """Say why there is nothing to compare, if so."""
+    if member.status == "initializing":
+        return "not compared: it is being created"
+    if member.plan.get("volatile"):
+        return "not compared: its query gives other rows each time"
+    return None
 
 
 def image(column: OutputColumn) -> str:

@@ -107,6 +107,19 @@ class TestLife:
         assert observe.orphans(project) == []
 
 
+class TestFilledLater:
+    @pytest.fixture(scope="class")
+    def models(self) -> dict[str, str]:
+        return {"orders.sql": ORDERS, "totals.sql": TOTALS % ", initialize=false"}
+
+    def test_the_next_refresh_fills(self, project: Any) -> None:
+        observe.run("run")
+        assert observe.one(project, "select count(*) from {schema}.totals") == 0
+        messages = observe.run("run", "--select", "totals")
+        assert messages["totals"].startswith("STREAM TABLE refreshed +2 -0")
+        assert observe.difference(project, "totals", TOTALS_QUERY) == []
+
+
 class TestErrors:
     @pytest.fixture(scope="class")
     def models(self) -> dict[str, str]:

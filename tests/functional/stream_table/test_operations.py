@@ -29,6 +29,7 @@ sources:
     tables: [{name: subject}]
 """
 QUERY = "select id, value from {schema}.numbers"
+AGE = "update pgtrickle.pgt_stream_tables set data_timestamp = now() - interval '2 hours'"
 
 
 def operate(operation: str, /, *, expect_pass: bool = True, **arguments: Any) -> str:
@@ -108,23 +109,28 @@ class TestOperations:
 
     def test_generic_tests(self, project: Any) -> None:
         assert {result.status for result in run_dbt(["test"])} == {"pass"}
-        observe.execute(
-            project,
-            "update pgtrickle.pgt_stream_tables set status = 'suspended',"
-            " data_timestamp = now() - interval '2 hours'"
-            " where pgt_relid = '{schema}.subject'::regclass",
-        )
+        observe.execute(project, AGE + ", status = 'suspended'")
         observe.write_behind_its_back(project, "update {schema}.subject set value = 0")
         results = run_dbt(["test"], expect_pass=False)
-        assert {result.status for result in results} == {"fail"}
+        assert {result.node.name.split("_subject")[0]: result.status for result in results} == {
+            "stream_table_fresh": "pass",
+            "stream_table_healthy": "fail",
+            "stream_table_exact": "fail",
+        }
+
+    def test_only_pending_changes_make_old_content_stale(self, project: Any) -> None:
+        fresh = ["test", "--select", "test_name:stream_table_fresh"]
+        observe.execute(project, AGE)
+        assert [result.status for result in run_dbt(fresh)] == ["pass"]
+        observe.execute(project, "insert into {schema}.numbers values (3, 30)")
+        assert [result.status for result in run_dbt(fresh, expect_pass=False)] == ["fail"]
+        observe.run("run")
+        assert [result.status for result in run_dbt(fresh)] == ["pass"]
 
     def test_source_freshness_by_metadata(self, project: Any) -> None:
         results = run_dbt(["source", "freshness"])
         assert [result.status for result in results] == ["pass"]
-        observe.execute(
-            project,
-            "update pgtrickle.pgt_stream_tables set data_timestamp = now() - interval '2 hours'",
-        )
+        observe.execute(project, AGE)
         results = run_dbt(["source", "freshness"], expect_pass=False)
         assert [result.status for result in results] == ["error"]
 

@@ -23,7 +23,9 @@ from trickle_runtime.compiler.result import OutputColumn
 from trickle_runtime.compiler.template import column, fill, ident
 from trickle_runtime.compiler.term import FromItem, Relation, Term, bind, raw, union
 
-_NOT_A_NUMBER = "EXISTS (SELECT 1 FROM $d WHERE $slot = 'NaN'::numeric)"
+_NOT_A_NUMBER = "coalesce($sum = 'NaN'::numeric, false)"
+_COUNT = "SELECT count(*) FROM $d AS d WHERE $test"
+_ANY = "EXISTS (SELECT 1 FROM $d AS d WHERE $test)"
 
 
 @dataclass(frozen=True)
@@ -141,7 +143,9 @@ class Aggregate(Operator):
         """The changed groups' old and new rows."""
         if not self.changed(out):
             return None
-        name = self._changes(out)
+        shared = self.alias in out.shared
+        name = self._changes(out, checked=not shared)
+        negative, not_numbers = self._faults(name)
         return Pairs(
             name,
             frozenset(key.column.name for key in self.group),
@@ -149,6 +153,8 @@ class Aggregate(Operator):
             raw(column(name, "__new")),
             self._columns(self._pair_access("o_", name)),
             self._columns(self._pair_access("n_", name)),
+            negative if shared else "false",
+            not_numbers if shared else "false",
         )
 
     def nodes(self, out: Context) -> Iterator[Node]:
@@ -178,7 +184,13 @@ class Aggregate(Operator):
         feeds = tuple(replace(f, child=_on(f.child, child)) for f in kept.feeds)
         return replace(kept, child=child, feeds=feeds)
 
-    def _changes(self, out: Context) -> str:
+    def _faults(self, name: str) -> tuple[str, str]:
+        """Conditions on a changed group: its count is negative, a sum is not a number."""
+        sums = [column(name, f"n_{slot.name}") for slot in self.slots if not slot.finite]
+        odd = " OR ".join(fill(_NOT_A_NUMBER, sum=value) for value in sums) or "false"
+        return f"{column(name, 'n___count')} < 0", odd
+
+    def _changes(self, out: Context, *, checked: bool = True) -> str:
         """Name the changed groups, and maintain the state; once per statement."""
         if self.alias in out.deltas:
             return out.deltas[self.alias]
@@ -190,11 +202,11 @@ class Aggregate(Operator):
         if self.alias in out.stored:
             name = out.store(name, fill("SELECT * FROM $name", name=name))
         out.deltas[self.alias] = name
-        out.checks.append(fill("SELECT count(*) FROM $d WHERE n___count < 0", d=name))
-        for slot in self.slots:
-            if not slot.finite:
-                test = fill(_NOT_A_NUMBER, d=name, slot=ident(f"n_{slot.name}"))
-                out.not_numbers.append(test)
+        if checked:
+            negative, odd = self._faults("d")
+            out.checks.append(fill(_COUNT, d=name, test=negative))
+            if odd != "false":
+                out.not_numbers.append(fill(_ANY, d=name, test=odd))
         if self.alias not in out.shared:
             for verb, statement in sql.maintain(name).items():
                 if self.alias in out.stored:
@@ -265,6 +277,7 @@ class Aggregate(Operator):
             access=self._access(out, "st"),
             inputs=tuple((r.name, r.exact, r.equality) for r in self.rows),
             weighted_by_feed=bool(self.feeds),
+            compared=self.alias not in out.shared,
         )
 
     def _state(self, out: Context) -> str:

@@ -35,7 +35,8 @@ class Pairs:
     """A delta in pairs: one row per key with the old and the new row.
 
     ``query`` is the named query to read; the expressions are over it. ``old`` and ``new`` tell
-    whether the row existed before and exists now.
+    whether the row existed before and exists now; ``bad`` that the state contradicts the delta,
+    ``odd`` that addition met a NaN, unless the operator has left these checks with the context.
     """
 
     query: str
@@ -44,6 +45,8 @@ class Pairs:
     new: exp.Expr
     old_columns: dict[str, exp.Expr]
     new_columns: dict[str, exp.Expr]
+    bad: str = "false"
+    odd: str = "false"
 
 
 @dataclass(frozen=True)

@@ -1,9 +1,29 @@
-{# Fails if the content of a stream table is older than max_lag. #}
+{#
+  Fails if a stream table, or one below it, has changes to bring in and content that is older than
+  max_lag. Without such changes the content is current, however long ago it was refreshed.
+#}
 {% test stream_table_fresh(model, max_lag='5 minutes') %}
+  with recursive wanted (pgt_id) as (
+    select t.pgt_id
+    from {{ trickle_catalog('pgt_stream_tables') }} as t
+    where t.pgt_relid = {{ trickle_tested_oid(model) }}
+    union
+    select d.source_pgt_id
+    from wanted
+    join {{ trickle_catalog('pgt_dependencies') }} as d on d.pgt_id = wanted.pgt_id
+    where d.source_pgt_id is not null
+  )
   select t.pgt_schema, t.pgt_name, t.data_timestamp, now() - t.data_timestamp as lag
-  from {{ trickle_catalog('pgt_stream_tables') }} as t
-  where t.pgt_relid = {{ trickle_tested_oid(model) }}
-    and (t.data_timestamp is null or now() - t.data_timestamp > {{ trickle_literal(max_lag) }}::interval)
+  from wanted
+  join {{ trickle_catalog('pgt_stream_tables') }} as t on t.pgt_id = wanted.pgt_id
+  where not t.is_populated
+    or (
+      now() - t.data_timestamp > {{ trickle_literal(max_lag) }}::interval
+      and (
+        t.reinit_reason is not null
+        or exists (select from {{ trickle_catalog('pgt_pending') }}(array[t.pgt_id]))
+      )
+    )
 {% endtest %}
 
 
