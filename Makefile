@@ -22,8 +22,10 @@ demo: setup ## TPC-H in a private PostgreSQL, dbt build, a daemon beside a write
 	$(BIN)/trickle-runtime demo $(ARGS)
 
 test: setup ## all tests on a private PostgreSQL 18
-	$(PYTEST) -n $(WORKERS) $(ARGS)
-	@$(MAKE) --no-print-directory functional
+	@failed=0; \
+	$(PYTEST) -n $(WORKERS) $(ARGS) || failed=1; \
+	$(MAKE) --no-print-directory functional || failed=1; \
+	exit $$failed
 
 unit: setup ## tests that need no database
 	$(PYTEST) tests/unit $(ARGS)

@@ -11,6 +11,8 @@ test its own rows as invisible and bring them in twice.
 from __future__ import annotations
 
 import logging
+import random
+import time
 from collections.abc import Iterable, Mapping
 
 from trickle_runtime import dag
@@ -33,7 +35,7 @@ from trickle_runtime.refresh.settings import ANALYZE_AFTER
 from trickle_runtime.refresh.survey import Surveyed, reach, survey, with_locks
 from trickle_runtime.refresh.transaction import Transaction
 
-ATTEMPTS = 6
+ATTEMPTS = 10
 logger = logging.getLogger(__name__)
 
 
@@ -63,7 +65,8 @@ def run_pass(
     session.commit()
     faults: dict[int, TrickleError] = {}
     followed: set[int] = set()
-    for _ in range(ATTEMPTS):
+    for attempt in range(ATTEMPTS):
+        time.sleep(attempt * random.uniform(0.01, 0.05))
         try:
             return _Attempt(session, schemas, request, faults, followed).run()
         except opening.RelationsMoved:

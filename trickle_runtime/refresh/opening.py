@@ -28,10 +28,8 @@ GONE = frozenset({"42P01", "3F000"})  # undefined table, invalid schema name
 class RelationsMoved(RefreshError):
     """A locked name means another relation by now, or more relations are needed: begin again."""
 
-    def __init__(self) -> None:
-        super().__init__(
-            "the relations of a refresh keep changing", hint="Try again when that has ended."
-        )
+    def __init__(self, message: str = "the relations of a refresh keep changing") -> None:
+        super().__init__(message, hint="Try again when that has ended.")
 
 
 def begin(

@@ -172,6 +172,7 @@ def capture(
 
     What both queries read is registered meanwhile, so that nobody's cleanup takes it away.
     """
+    session.commit()  # what was read for the analysis holds locks on change logs
     store = Store(session, schemas)
     pgt_id = change.row.pgt_id
     wanted = definition.dependencies(pgt_id, defined.analysis)

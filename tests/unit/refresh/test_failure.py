@@ -1,9 +1,13 @@
 from __future__ import annotations
 
+from dataclasses import asdict
+
 import pytest
 
 from trickle_runtime import errors
 from trickle_runtime.refresh import failure
+from trickle_runtime.refresh.opening import RelationsMoved
+from trickle_runtime.refresh.result import RefreshResult
 from trickle_runtime.refresh.settings import Settings, parse
 
 
@@ -35,3 +39,11 @@ def test_settings():
 def test_settings_that_are_no_numbers(text):
     with pytest.raises(errors.InvalidConfig, match="max_consecutive_errors"):
         parse({"max_consecutive_errors": text})
+
+
+@pytest.mark.parametrize(
+    "error", [RelationsMoved(), errors.DatabaseError("x", sqlstate="40001"), errors.FuseBlown("x")]
+)
+def test_results_with_errors_become_records(error):
+    record = asdict(RefreshResult("s", "FULL", status="failed", error=error))
+    assert str(record["error"]) == str(error)

@@ -18,7 +18,7 @@
 
   {%- set throwaway = trickle_throwaway_reason(desired) -%}
   {%- if throwaway and not (existing_relation.is_stream_table and throwaway != trickle_by_target()) -%}
-    {{ log('Building ' ~ this ~ ' as a plain table: ' ~ throwaway) }}
+    {{ log('Building ' ~ this ~ ' as a plain table: ' ~ throwaway, info='--defer' in throwaway) }}
     {{ return(materialization_table_default()) }}
   {%- endif -%}
 
@@ -72,8 +72,9 @@
     {{ return('--empty') }}
   {%- elif invocation_args_dict.get('sample') -%}
     {{ return('--sample') }}
-  {%- elif invocation_args_dict.get('defer') and trickle_guards_capture(desired) and trickle_outside_relations(sql) -%}
-    {{ return('--defer reads ' ~ trickle_outside_relations(sql) | join(', ')) }}
+  {%- elif invocation_args_dict.get('defer') and trickle_guards_capture(desired) -%}
+    {%- set outside = trickle_outside_relations(sql) -%}
+    {{ return('--defer reads ' ~ outside | join(', ') if outside else none) }}
   {%- endif -%}
   {{ return(none) }}
 {% endmacro %}
