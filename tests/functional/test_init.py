@@ -9,8 +9,8 @@ from unittest import mock
 import click
 import pytest
 import yaml
+from dbt.cli.main import dbtRunner
 from dbt.task import init
-from dbt.tests.util import run_dbt
 
 ANSWERS = {
     "which database": 1,
@@ -39,7 +39,9 @@ def test_profile_template(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     profiles = tmp_path / "profiles"
     profiles.mkdir()
     with mock.patch.object(click, "prompt", side_effect=answer) as prompt:
-        run_dbt(["init", "shop", "--profiles-dir", str(profiles)])
+        # Not by the suite's run_dbt, which would add the project of the last test.
+        result = dbtRunner().invoke(["init", "shop", "--profiles-dir", str(profiles)])
+    assert result.success
     assert "[1] trickle" in prompt.call_args_list[0].args[0]
     outputs = yaml.safe_load((profiles / "profiles.yml").read_text())["shop"]["outputs"]
     expected = {key: value for key, value in ANSWERS.items() if key != "which database"}

@@ -70,11 +70,6 @@ class Analysis:
         return self.plan.key
 
     @property
-    def key_not_null(self) -> bool:
-        """Whether no column of the key can be NULL."""
-        return self.plan.key_not_null
-
-    @property
     def states(self) -> tuple[StateTable, ...]:
         """Hidden tables to create and fill, in this order."""
         return self.plan.states(self.target)

@@ -161,8 +161,9 @@ def _inferred(relation: SourceRelation, plan: Mapping[str, Any]) -> SourceRelati
     facts = {column["name"]: column for column in plan.get("columns", [])}
     columns = tuple(_informed(column, facts.get(column.name)) for column in relation.columns)
     keys = relation.keys
-    if plan.get("key") is not None and plan.get("key_not_null"):
-        keys = tuple(dict.fromkeys((tuple(plan["key"]), *keys)))
+    key = plan.get("key")
+    if key is not None and all(facts[name]["not_null"] for name in key):
+        keys = tuple(dict.fromkeys((tuple(key), *keys)))
     return replace(relation, columns=columns, keys=keys)
 
 

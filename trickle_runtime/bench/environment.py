@@ -20,7 +20,6 @@ _SETTINGS = {
     "maintenance_work_mem": "512MB",
     "max_wal_size": "16GB",
     "checkpoint_timeout": "1h",
-    "random_page_cost": "1.1",
     "jit": "off",
     "autovacuum": "off",  # every measurement vacuums by itself, before the clock starts
 }

@@ -56,11 +56,6 @@ class Plan:
         key = min(self.root.keys, key=len)
         return tuple(name for name in order if name in key)
 
-    @property
-    def key_not_null(self) -> bool:
-        """Whether no key column can be NULL."""
-        return self.key is not None and all(c.not_null for c in self._named(self.key))
-
     @cached_property
     def scans(self) -> tuple[Scan, ...]:
         """Every read of a table."""

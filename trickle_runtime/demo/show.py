@@ -29,7 +29,6 @@ _SETTINGS = {
     "shared_buffers": "512MB",
     "work_mem": "32MB",
     "max_wal_size": "4GB",
-    "random_page_cost": "1.1",  # as everyone sets it who has no spinning disk
     "jit": "off",
 }
 _PARTITIONED = f"{project.SCHEMA}.daily_revenue"
@@ -77,8 +76,10 @@ class Show:
             equal = self._summary(runtime, session, names, since, until)
             if self.options.keep and equal:
                 daemon.leave_running()
-                self._say("still running:  trickle-runtime --dsn '" + dsn + "' status")
-                self._say(f"to stop it:     kill {daemon.pid}; {server.leave_running()}")
+                self._act("server and daemon go on")
+                self._say(f"DSN:      {dsn}")
+                self._say(f"look:     trickle-runtime --dsn '{dsn}' status")
+                self._say(f"stop all: kill {daemon.pid}; {server.leave_running()}")
         if not self.options.keep:
             self.console.print("everything stopped and removed")
         return 0 if equal else 1

@@ -158,7 +158,6 @@ def _repartition(session: Session, schemas: Schemas, change: Change) -> None:
             relation=row.relation,
             columns=columns,
             key=None if key is None else tuple(key),
-            key_not_null=bool(row.plan.get("key_not_null")),
             spec=partitioning.parse(change.options.partition_by, columns),
         ),
         partitioning.parse(row.partition_by, columns),

@@ -142,7 +142,6 @@ def plan(session: Session, schemas: Schemas, definition: Definition) -> dict[str
         "columns": [asdict(column) for column in analysis.columns],
         "key": analysis.key,
         "unique_key": analysis.plan.declared_key,
-        "key_not_null": analysis.key_not_null,
         "states": [asdict(state) for state in analysis.states],
         "advice": [asdict(advice) for advice in analysis.advice],
         "views": {str(row["relid"]): row["stamp"] for row in stamps},

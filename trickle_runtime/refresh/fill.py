@@ -120,9 +120,7 @@ def create_indexes(session: Session, job: Job) -> None:
     """Index last: building is faster than maintaining, and verifies the declared key."""
     analysis = job.defined.analysis
     spec = partitioning.parse(job.options.partition_by, job.defined.columns)
-    statements = table.identity_statements(
-        job.relation, analysis.columns, analysis.key, analysis.key_not_null, spec
-    )
+    statements = table.identity_statements(job.relation, analysis.columns, analysis.key, spec)
     try:
         if statements:
             session.execute(";\n".join(statements))

@@ -127,6 +127,10 @@ class Runner:
             f"{prefix}.refresh_no": str(member.refresh_no + 1),
             "statement_timeout": self._seen.settings.statement_timeout,
         }
+        if work.mode == "differential":
+            # A delta reads few pages, most of them warm: at the default of 4, dimensions are
+            # scanned whole for it. A query over everything keeps the server's own setting.
+            places["random_page_cost"] = "1.1"
         for source in member.sources:
             if source.pgt_id is not None:
                 consumed = member.upstream.get(source.pgt_id, source.refresh_no)

@@ -100,8 +100,6 @@ SET LOCAL lock_timeout = {lock};
 SET LOCAL statement_timeout = 0;
 SET LOCAL row_security = off;
 SET LOCAL jit = off;
--- A delta reads few pages, most of them warm: at the default, dimensions are scanned whole for it.
-SET LOCAL random_page_cost = 1.1;
 SET LOCAL join_collapse_limit = 20;
 SET LOCAL from_collapse_limit = 20
 

@@ -255,17 +255,15 @@ def _change_identity(
     A unique index has to wait for the new rows; the plain ones are needed to bring them in.
     """
     row, analysis = change.row, defined.analysis
-    before = row.plan.get("key"), row.plan.get("key_not_null"), stored_columns(row)
+    before = row.plan.get("key"), stored_columns(row)
     key = None if analysis.key is None else list(analysis.key)
-    if before == (key, analysis.key_not_null, analysis.columns):
+    if before == (key, analysis.columns):
         return []
     text = queries(schemas)
     for index in session.execute(text["identity_indexes"], {"relid": row.pgt_relid}):
         session.execute(render(text["drop_index"], index=index["name"]))
     spec = partitioning.parse(change.options.partition_by, analysis.columns)
-    statements = table.identity_statements(
-        row.relation, analysis.columns, analysis.key, analysis.key_not_null, spec
-    )
+    statements = table.identity_statements(row.relation, analysis.columns, analysis.key, spec)
     if analysis.key is not None:
         return statements
     for statement in statements:

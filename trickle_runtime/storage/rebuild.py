@@ -37,7 +37,6 @@ class Definition:
     relation: str  # qualified, quoted
     columns: Sequence[OutputColumn]
     key: Sequence[str] | None
-    key_not_null: bool
     spec: PartitionSpec | None
 
     def beside(self, purpose: str) -> str:
@@ -142,9 +141,7 @@ def _build(session: Session, definition: Definition, indexes: Sequence[Row]) -> 
     partitioning.ensure_partitions(session, beside, spec, rows)
     columns = session.execute(STORAGE["column_list"], {"relation": relation})[0]["columns"]
     session.execute(render(SQL["copy_rows"], beside=beside, relation=relation, columns=columns))
-    identity = table.identity_statements(
-        beside, definition.columns, definition.key, definition.key_not_null, spec
-    )
+    identity = table.identity_statements(beside, definition.columns, definition.key, spec)
     for statement in identity:
         session.execute(statement)
     for number, index in enumerate(indexes):

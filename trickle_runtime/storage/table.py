@@ -22,13 +22,12 @@ def create_statements(
     relation: str,
     columns: Sequence[OutputColumn],
     key: Sequence[str] | None,
-    key_not_null: bool,
     spec: PartitionSpec | None = None,
 ) -> list[str]:
     """Return all statements: the table, its first partitions, its identity index."""
     return [
         *table_statements(relation, columns, spec),
-        *identity_statements(relation, columns, key, key_not_null, spec),
+        *identity_statements(relation, columns, key, spec),
     ]
 
 
@@ -80,7 +79,6 @@ def identity_statements(
     relation: str,
     columns: Sequence[OutputColumn],
     key: Sequence[str] | None,
-    key_not_null: bool,
     spec: PartitionSpec | None = None,
 ) -> list[str]:
     """Return the statements for the indexes by which a refresh finds rows.
@@ -96,8 +94,8 @@ def identity_statements(
     keyed = [by_name[column] for column in key]
     statements: list[str] = []
     if all(column.bounded for column in keyed):
-        statements.append(_key_index(name, relation, key, key_not_null, spec))
-    if needs_hash(keyed) or not key_not_null:
+        statements.append(_key_index(name, relation, keyed, spec))
+    if needs_hash(keyed):
         statements += _hash_index(f"{name}_h", relation, keyed)
     return statements
 
@@ -127,18 +125,19 @@ def _hash_partitions(relation: str, modulus: int) -> list[str]:
 def _key_index(
     name: str,
     relation: str,
-    key: Sequence[str],
-    key_not_null: bool,
+    key: Sequence[OutputColumn],
     spec: PartitionSpec | None,
 ) -> str:
     # PostgreSQL enforces uniqueness per partition only, and over at most 32 columns.
-    unique = len(key) <= MAX_INDEX_COLUMNS and (spec is None or set(spec.columns) <= set(key))
+    names = [column.name for column in key]
+    unique = len(names) <= MAX_INDEX_COLUMNS and (spec is None or set(spec.columns) <= set(names))
+    not_null = all(column.not_null for column in key)
     return render(
         SQL["unique_index" if unique else "plain_index"],
         index=quote_ident(name),
         relation=relation,
-        keys=", ".join(quote_ident(column) for column in key[:MAX_INDEX_COLUMNS]),
-        nulls="" if key_not_null else "NULLS NOT DISTINCT",
+        keys=", ".join(quote_ident(column) for column in names[:MAX_INDEX_COLUMNS]),
+        nulls="" if not_null else "NULLS NOT DISTINCT",
     ).strip()
 
 

@@ -34,7 +34,7 @@ def make(
 ) -> partitioning.PartitionSpec:
     spec = partitioning.parse(partition_by, columns)
     assert spec is not None
-    for statement in table.create_statements(RELATION, columns, None, False, spec):
+    for statement in table.create_statements(RELATION, columns, None, spec):
         session.execute(statement)
     session.execute(
         "INSERT INTO pgtrickle.pgt_stream_tables"

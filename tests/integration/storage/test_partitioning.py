@@ -30,7 +30,7 @@ def make(
     spec = partitioning.parse(text, columns)
     assert spec is not None
     session.execute("CREATE SCHEMA IF NOT EXISTS marts")
-    for statement in table.create_statements(RELATION, columns, None, False, spec):
+    for statement in table.create_statements(RELATION, columns, None, spec):
         session.execute(statement)
     return spec
 

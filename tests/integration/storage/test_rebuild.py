@@ -36,7 +36,6 @@ def change(session: PsycopgSession) -> Change:
             RELATION,
             COLUMNS,
             (key,) if key else None,
-            True,
             partitioning.parse(partition_by, COLUMNS),
         )
         spec = partitioning.parse(before, COLUMNS)
@@ -49,7 +48,7 @@ def change(session: PsycopgSession) -> Change:
 
 def create(session: PsycopgSession, partition_by: str | None) -> None:
     spec = partitioning.parse(partition_by, COLUMNS)
-    for statement in table.create_statements(RELATION, COLUMNS, ("id",), True, spec):
+    for statement in table.create_statements(RELATION, COLUMNS, ("id",), spec):
         session.execute(statement)
     session.execute(f"INSERT INTO marts.t {ROWS}")
     session.execute(

@@ -22,3 +22,6 @@ GROUP BY c.nation
 
 -- name: change
 UPDATE many.orders SET amount = amount + 1 WHERE id <= 100
+
+-- name: refreshes
+SELECT count(*) AS n FROM pgtrickle.pgt_refresh_history WHERE initiated_by = 'scheduler' AND status = 'completed'
