@@ -78,7 +78,7 @@ class Member:
     lockable: Mapping[str, int]  # what a refresh reads besides it, with oids
     sources: tuple[Source, ...]
     past: tuple[Past, ...]
-    full_ms: float | None
+    full: Past | None  # the last refresh that computed the query
     drift: tuple[str, ...] = ()  # views between, and functions, that were replaced
     pending: Mapping[int, Pending] = field(default_factory=dict[int, Pending])
 
@@ -186,6 +186,7 @@ def _member(value: Mapping[str, Any]) -> Member:
         "upstream": {int(key): int(number) for key, number in value["upstream"].items()},
         "sources": tuple(_source(one) for one in value["sources"]),
         "past": tuple(Past(*one) for one in value["past"] or ()),
+        "full": Past(*value["full"]) if value["full"] else None,
         "drift": tuple(value["drift"]),
         "pending": {int(relid): Pending(*one) for relid, one in value["pending"].items()},
     }

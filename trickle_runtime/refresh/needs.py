@@ -52,7 +52,7 @@ def assess(
 def _chosen(
     member: Member, changed: frozenset[int], upstream: Mapping[int, int], rows_in: int
 ) -> Work:
-    choice = policy.choose(rows_in, member.past, member.full_ms)
+    choice = policy.choose(rows_in, member.past, member.full)
     action = result.FULL if choice.mode == "full" else result.DIFFERENTIAL
     return Work(
         member, choice.mode, action, choice.reason, changed, upstream, rows_in, choice.budget_ms

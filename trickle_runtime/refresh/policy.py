@@ -3,9 +3,9 @@
 Invariant: pure, and of bounded regret: a differential attempt whose cost is not known well gets a
 budget of a fraction of the full refresh, which follows at once when the budget runs out.
 
-The cost of a differential refresh is modelled as ``floor + slope * changes`` from the table's
-own history. A full refresh teaches nothing about the differential one, so that a table that went
-full does not swing back at the next small wave of changes for another reason than the model.
+The cost of a differential refresh is estimated from those in the table's own history that had a
+similar number of changes. A full refresh teaches nothing about the differential one, so that a
+table that went full does not swing back at the next wave of changes for another reason than that.
 """
 
 from __future__ import annotations
@@ -15,9 +15,11 @@ from dataclasses import dataclass
 from statistics import median
 
 ENOUGH = 3  # differential refreshes before the model is believed
-REACH = 4.0  # times the largest number of changes seen so far: beyond, the model is a guess
+REACH = 4.0  # how many times more or fewer changes are still similar
 BUDGET = 0.4  # of a full refresh, for an attempt
 LEAST_BUDGET_MS = 50.0
+MARGIN_MS = 5.0  # differences below are noise
+FILL_SHARE = 0.5  # of a first fill, what a full refresh is expected to take
 RETRY_AFTER = 20  # full refreshes in a row, after which an attempt is made again
 OVER_BUDGET = "over budget"  # start of the reason recorded when an attempt was given up
 
@@ -41,10 +43,17 @@ class Choice:
     budget_ms: float | None = None
 
 
-def choose(pending: int, past: Sequence[Past], full_ms: float | None) -> Choice:
-    """Return how to bring in ``pending`` changes, given the ``past`` and the last full time."""
-    if full_ms is None:
+def choose(pending: int, past: Sequence[Past], full: Past | None) -> Choice:
+    """Return how to bring in ``pending`` changes.
+
+    Args:
+        pending: number of changes; an UPDATE is one.
+        past: refreshes of the table, newest first.
+        full: the last that computed the whole query.
+    """
+    if full is None:
         return Choice("differential", "no full refresh to compare with")
+    full_ms = _full_ms(full)
     budget = max(LEAST_BUDGET_MS, BUDGET * full_ms)
     if _gave_up(pending, past):
         return Choice("full", "an earlier attempt with as many changes took too long")
@@ -52,27 +61,38 @@ def choose(pending: int, past: Sequence[Past], full_ms: float | None) -> Choice:
     if len(samples) < ENOUGH:
         return Choice("differential", "not enough history", budget)
     expected = expected_ms(pending, samples)
+    if expected is None:
+        return Choice("differential", "more changes than ever", budget)
     facts = f"expected {expected:.1f} ms, full {full_ms:.1f} ms"
-    if pending > REACH * max(one.rows_in for one in samples):
-        return Choice("differential", f"more changes than ever: {facts}", budget)
-    if expected > full_ms and full_ms > LEAST_BUDGET_MS and not _due_again(past):
+    if expected > full_ms + MARGIN_MS and not _due_again(past):
         return Choice("full", facts)
     if expected > budget:
         return Choice("differential", facts, max(budget, min(full_ms, 1.3 * expected)))
     return Choice("differential", facts, 2 * budget)
 
 
-def expected_ms(pending: int, samples: Sequence[Past]) -> float:
+def expected_ms(pending: int, samples: Sequence[Past]) -> float | None:
     """Return the expected milliseconds of a differential refresh of ``pending`` changes.
 
-    The floor is the cheapest refresh seen, the slope the median over the larger half of them,
-    where the floor matters least.
+    Refreshes of a similar number of changes tell, by their slope over the cheapest refresh seen;
+    where there is none, the next larger one is a bound. None: all were much smaller. Small
+    refreshes say nothing about large ones: what differs between them is noise.
     """
     floor = min(one.duration_ms for one in samples)
-    ordered = sorted(samples, key=lambda one: one.rows_in)
-    larger = ordered[len(ordered) // 2 :]
-    slope = median((one.duration_ms - floor) / one.rows_in for one in larger)
-    return floor + slope * pending
+    near = [
+        floor + (one.duration_ms - floor) * pending / one.rows_in
+        for one in samples
+        if pending <= REACH * one.rows_in and one.rows_in <= REACH * pending
+    ]
+    if near:
+        return median(near)
+    larger = [one for one in samples if one.rows_in > pending]
+    return min(larger, key=lambda one: one.rows_in).duration_ms if larger else None
+
+
+def _full_ms(full: Past) -> float:
+    """The cost of a full refresh; a first fill also writes every row and builds the indexes."""
+    return full.duration_ms * (FILL_SHARE if full.action == "INITIALIZE" else 1.0)
 
 
 def _gave_up(pending: int, past: Sequence[Past]) -> bool:

@@ -43,7 +43,7 @@ MEMBER = Member(
     lockable={},
     sources=(TABLE, LOWER),
     past=(),
-    full_ms=None,
+    full=None,
 )
 
 

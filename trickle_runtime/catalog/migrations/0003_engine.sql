@@ -259,8 +259,9 @@ BEGIN
                     FROM (SELECT * FROM pgtrickle.pgt_refresh_history r
                           WHERE r.pgt_id = s.pgt_id ORDER BY r.refresh_id DESC LIMIT 40) h
                     WHERE h.status = 'completed') END,
-                'full_ms', CASE WHEN p_past AND s.refresh_mode = 'auto' AND s.effective_mode = 'differential' THEN (
-                    SELECT h.duration_ms FROM pgtrickle.pgt_refresh_history h
+                'full', CASE WHEN p_past AND s.refresh_mode = 'auto' AND s.effective_mode = 'differential' THEN (
+                    SELECT jsonb_build_array(h.action, h.rows_in, h.duration_ms, h.reason)
+                    FROM pgtrickle.pgt_refresh_history h
                     WHERE h.pgt_id = s.pgt_id AND h.action IN ('INITIALIZE', 'FULL', 'REINITIALIZE')
                         AND h.status = 'completed'
                     ORDER BY h.refresh_id DESC LIMIT 1) END
