@@ -21,7 +21,7 @@ from trickle_runtime.compiler.operators.left_join import LeftJoin
 from trickle_runtime.compiler.operators.project import Item, Project
 from trickle_runtime.compiler.operators.scan import Scan
 from trickle_runtime.compiler.operators.semi_join import SemiJoin
-from trickle_runtime.compiler.operators.union_all import UnionAll
+from trickle_runtime.compiler.operators.union_all import unite
 from trickle_runtime.compiler.reasons import NotIncremental
 from trickle_runtime.compiler.schema import Schema, SourceRelation
 from trickle_runtime.compiler.scope import Scope, Visible, expose
@@ -178,7 +178,7 @@ class FromPlanner:
             Project(self.alias("p"), first, tuple(plain)),
             Project(self.alias("p"), alone, tuple(padded)),
         )
-        return UnionAll(self.alias("u"), branches, names)
+        return unite(self.alias("u"), branches, names)
 
     def _using(self, names: list[str], left: Scope, right: Scope, into: Gathered) -> None:
         for name in names:

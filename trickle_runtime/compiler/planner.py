@@ -25,7 +25,8 @@ from trickle_runtime.compiler.grouping import (
 from trickle_runtime.compiler.operators.base import Column, Operator
 from trickle_runtime.compiler.operators.filter import Filter
 from trickle_runtime.compiler.operators.project import Item, Project
-from trickle_runtime.compiler.operators.union_all import UnionAll
+from trickle_runtime.compiler.operators.union_all import unite
+from trickle_runtime.compiler.pruning import prune
 from trickle_runtime.compiler.reasons import NotIncremental
 from trickle_runtime.compiler.result import Reason
 from trickle_runtime.compiler.schema import Describer, Schema
@@ -78,7 +79,7 @@ class Planner:
             Item(Column(name, c.not_null, c.scales), ref(root.alias, c.name))
             for name, c in zip(names, root.columns, strict=True)
         )
-        return Project(self._alias("p"), root, items).prune(frozenset(names))
+        return prune(Project(self._alias("p"), root, items), names)
 
     def _query(self, tree: exp.Query, ctes: dict[str, exp.CTE]) -> Operator:
         with_ = tree.args.get("with_")
@@ -117,7 +118,7 @@ class Planner:
         self, branches: tuple[Operator, ...], names: tuple[str, ...]
     ) -> tuple[Operator, ...]:
         """Cast each branch to the union's types, as PostgreSQL does without printing it."""
-        plain = UnionAll(self._alias("u"), branches, names)
+        plain = unite(self._alias("u"), branches, names)
         wanted = self._describe(plain)
         cast: list[Operator] = []
         for branch in branches:
@@ -235,7 +236,7 @@ class Planner:
             for chosen in sets
         ]
         names = tuple(column.name for column in branches[0].columns)
-        return UnionAll(self._alias("u"), tuple(branches), names)
+        return unite(self._alias("u"), tuple(branches), names)
 
     def _sourced(
         self, gathered: Gathered, conditions: list[exp.Expr], ctes: dict[str, exp.CTE]

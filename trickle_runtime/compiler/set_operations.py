@@ -15,7 +15,7 @@ from trickle_runtime.compiler.operators.base import Column, Operator
 from trickle_runtime.compiler.operators.filter import Filter
 from trickle_runtime.compiler.operators.project import Item, Project
 from trickle_runtime.compiler.operators.repeat import Repeat
-from trickle_runtime.compiler.operators.union_all import UnionAll
+from trickle_runtime.compiler.operators.union_all import unite
 from trickle_runtime.compiler.term import ref
 
 _SIDE = "side"
@@ -38,7 +38,7 @@ def plan_set_operation(
     names = tuple(f"u{i}" for i in range(len(sides[0].columns)))
     branches = cast(tuple(_numbered(side, tools) for side in sides), names)
     if isinstance(node, exp.Union):
-        combined: Operator = UnionAll(tools.alias("u"), branches, names)
+        combined: Operator = unite(tools.alias("u"), branches, names)
         if node.args.get("distinct"):
             combined = plan_distinct(tools.alias("g"), combined, tools)
     else:
@@ -68,7 +68,7 @@ def _counted(
 ) -> Operator:
     """Group the rows of both sides and filter, or repeat, by their counts."""
     marked = tuple(_marked(b, number, tools) for number, b in enumerate(branches, 1))
-    both = UnionAll(tools.alias("u"), marked, (*names, _SIDE))
+    both = unite(tools.alias("u"), marked, (*names, _SIDE))
     side = ref(both.alias, _SIDE)
     calls = [
         counted(name, exp.EQ(this=side.copy(), expression=exp.Literal.number(number)))

@@ -167,22 +167,29 @@ class Aggregate(Operator):
         )
         yield Node(self.alias, sql.fill(rows), sql.indexes(), "state of GROUP BY or DISTINCT")
 
-    def prune(self, needed: frozenset[str]) -> Operator:
-        """Drop aggregates that nobody reads; the keys decide the groups and stay."""
+    def needs(self, needed: frozenset[str]) -> dict[str, frozenset[str]]:
+        """What the keys, which decide the groups, and the needed aggregates read."""
+        kept = self._without(needed)
+        found = {self.child.alias: kept.used(self.child.alias)}
+        for feed in kept.feeds:
+            found[feed.child.alias] = frozenset((*feed.key_names, feed.value_name))
+        return found
+
+    def keep(self, needed: frozenset[str], inputs: Mapping[str, Operator]) -> Operator:
+        """Drop aggregates that nobody reads."""
+        kept = self._without(needed)
+        feeds = tuple(replace(f, child=inputs[f.child.alias]) for f in kept.feeds)
+        return replace(kept, child=inputs[self.child.alias], feeds=feeds)
+
+    def _without(self, needed: frozenset[str]) -> Aggregate:
         outputs = tuple(o for o in self.outputs if o.column.name in needed)
         reads = {name for output in outputs for name in output.reads}
-        kept = replace(
+        return replace(
             self,
             outputs=outputs,
             rows=tuple(r for r in self.rows if r.name in reads),
             feeds=tuple(f for f in self.feeds if f.input in reads),
         )
-        used = set(kept.used(self.child.alias))
-        for feed in kept.feeds:
-            used |= feed.child.used(self.child.alias)
-        child = self.child.prune(frozenset(used))
-        feeds = tuple(replace(f, child=_on(f.child, child)) for f in kept.feeds)
-        return replace(kept, child=child, feeds=feeds)
 
     def _faults(self, name: str) -> tuple[str, str]:
         """Conditions on a changed group: its count is negative, a sum is not a number."""
@@ -308,10 +315,3 @@ class Aggregate(Operator):
         for output in self.outputs:
             columns[output.column.name] = raw(over(output.maintained.result, access))
         return columns
-
-
-def _on(feed: Operator, child: Operator) -> Operator:
-    """The same feed over a pruned child."""
-    if not isinstance(feed, Aggregate):
-        raise TypeError(type(feed).__name__)
-    return replace(feed, child=child)

@@ -8,7 +8,7 @@ state can't be read, except an operator's own state table.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from sqlglot import exp
@@ -88,8 +88,12 @@ class Operator(ABC):
         """Signed rows; no term where nothing below changed."""
 
     @abstractmethod
-    def prune(self, needed: frozenset[str]) -> Operator:
-        """The same operator without columns that nobody above uses."""
+    def needs(self, needed: frozenset[str]) -> dict[str, frozenset[str]]:
+        """Columns of each input, by its alias, that the ``needed`` ones of this operator take."""
+
+    @abstractmethod
+    def keep(self, needed: frozenset[str], inputs: Mapping[str, Operator]) -> Operator:
+        """The same operator over pruned ``inputs``, without columns that nobody above uses."""
 
     def pairs(self, out: Context) -> Pairs | None:
         """The delta in pairs per key, where the operator has it so."""

@@ -7,6 +7,7 @@ The one row without columns that SELECT without FROM reads.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from trickle_runtime.compiler.context import Context
@@ -38,6 +39,10 @@ class Constant(Operator):
         """Never changes."""
         return ()
 
-    def prune(self, needed: frozenset[str]) -> Operator:
+    def needs(self, needed: frozenset[str]) -> dict[str, frozenset[str]]:
+        """No input."""
+        return {}
+
+    def keep(self, needed: frozenset[str], inputs: Mapping[str, Operator]) -> Operator:
         """Nothing to prune."""
         return self

@@ -7,7 +7,7 @@ Linear: the predicate is applied to the child's delta and nothing else is read.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from sqlglot import exp
@@ -63,9 +63,13 @@ class Filter(Operator):
             new=_both(pairs.new, self._bound(pairs.new_columns)),
         )
 
-    def prune(self, needed: frozenset[str]) -> Operator:
-        """Keep what the predicate reads."""
-        return replace(self, child=self.child.prune(needed | self.used(self.child.alias)))
+    def needs(self, needed: frozenset[str]) -> dict[str, frozenset[str]]:
+        """What is needed above, and what the predicate reads."""
+        return {self.child.alias: needed | self.used(self.child.alias)}
+
+    def keep(self, needed: frozenset[str], inputs: Mapping[str, Operator]) -> Operator:
+        """Filter the pruned child."""
+        return replace(self, child=inputs[self.child.alias])
 
     def _filter(self, relation: Relation) -> Relation:
         alias = self.child.alias

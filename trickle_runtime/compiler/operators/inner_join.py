@@ -10,7 +10,7 @@ rule combines them (amendment B8).
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from itertools import combinations, islice, product
 
@@ -87,13 +87,17 @@ class InnerJoin(Operator):
         """The sum over the sets of changed inputs."""
         return self._delta(self.parts, self.predicates, out)
 
-    def prune(self, needed: frozenset[str]) -> Operator:
-        """Keep what is needed above and what the predicates read."""
-        parts: list[Operator] = []
+    def needs(self, needed: frozenset[str]) -> dict[str, frozenset[str]]:
+        """What is needed above and what the predicates read."""
+        found: dict[str, frozenset[str]] = {}
         for part in self.parts:
             above = {c.name for c in part.columns if output_name(part.alias, c.name) in needed}
-            parts.append(part.prune(frozenset(above) | self.used(part.alias)))
-        return replace(self, parts=tuple(parts))
+            found[part.alias] = frozenset(above) | self.used(part.alias)
+        return found
+
+    def keep(self, needed: frozenset[str], inputs: Mapping[str, Operator]) -> InnerJoin:
+        """Join the pruned inputs."""
+        return replace(self, parts=tuple(inputs[part.alias] for part in self.parts))
 
     def _delta(
         self, parts: tuple[Operator, ...], predicates: tuple[exp.Expr, ...], out: Context

@@ -8,7 +8,7 @@ the sides exchanged, a full join a left join and the padded anti join of the rig
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from sqlglot import exp
@@ -105,9 +105,13 @@ class LeftJoin(Operator):
         unmatched = matches.delta(out, matched=False)
         return (*self.inner.delta(out), *(self._padded(term) for term in unmatched))
 
-    def prune(self, needed: frozenset[str]) -> Operator:
+    def needs(self, needed: frozenset[str]) -> dict[str, frozenset[str]]:
         """As the inner join does."""
-        return replace(self, inner=self.inner.prune(needed))
+        return self.inner.needs(needed)
+
+    def keep(self, needed: frozenset[str], inputs: Mapping[str, Operator]) -> Operator:
+        """As the inner join does."""
+        return replace(self, inner=self.inner.keep(needed, inputs))
 
     def _select(self, side: Operator, out: Context) -> str:
         term = current_term(side, side.current(out))

@@ -10,7 +10,7 @@ there is one partition.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from sqlglot import exp
@@ -112,12 +112,16 @@ class Partition(Operator):
         body = self._body(out, self.child.current(out))
         yield Node(self.alias, body, tuple(indexes), "output of a window, DISTINCT ON or LIMIT")
 
-    def prune(self, needed: frozenset[str]) -> Operator:
-        """Keep what the body reads; added columns stay, they are one body."""
+    def needs(self, needed: frozenset[str]) -> dict[str, frozenset[str]]:
+        """What the body and the keys read; added columns stay, they are one body."""
         wanted = (needed | self.reads | self.used(self.child.alias)) - {c.name for c in self.added}
         for key in self.keys:
             wanted |= key - {c.name for c in self.added}
-        return replace(self, child=self.child.prune(wanted))
+        return {self.child.alias: wanted}
+
+    def keep(self, needed: frozenset[str], inputs: Mapping[str, Operator]) -> Operator:
+        """The same body over the pruned child."""
+        return replace(self, child=inputs[self.child.alias])
 
     def _changes(self, out: Context) -> str:
         delta = tuple(self._row(term) for term in self.child.delta(out))

@@ -8,7 +8,7 @@ old row's image is computed from the old row.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from sqlglot import exp
@@ -85,10 +85,16 @@ class Project(Operator):
             new_columns=self._values(pairs.new_columns),
         )
 
-    def prune(self, needed: frozenset[str]) -> Operator:
+    def needs(self, needed: frozenset[str]) -> dict[str, frozenset[str]]:
+        """What the needed items read."""
+        return {self.child.alias: self._without(needed).used(self.child.alias)}
+
+    def keep(self, needed: frozenset[str], inputs: Mapping[str, Operator]) -> Operator:
         """Drop items that nobody reads."""
-        kept = replace(self, items=tuple(i for i in self.items if i.column.name in needed))
-        return replace(kept, child=self.child.prune(kept.used(self.child.alias)))
+        return replace(self._without(needed), child=inputs[self.child.alias])
+
+    def _without(self, needed: frozenset[str]) -> Project:
+        return replace(self, items=tuple(i for i in self.items if i.column.name in needed))
 
     def _project(self, term: Term) -> Term:
         binding = bind(self.child.alias, term)

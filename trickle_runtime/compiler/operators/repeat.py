@@ -8,7 +8,7 @@ distinct row as often as the counts of both sides say.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from sqlglot import exp
@@ -77,6 +77,10 @@ class Repeat(Operator):
             for term in self.child.delta(out)
         )
 
-    def prune(self, needed: frozenset[str]) -> Operator:
-        """Keep what the number reads."""
-        return replace(self, child=self.child.prune(needed | self.used(self.child.alias)))
+    def needs(self, needed: frozenset[str]) -> dict[str, frozenset[str]]:
+        """What is needed above, and what the number reads."""
+        return {self.child.alias: needed | self.used(self.child.alias)}
+
+    def keep(self, needed: frozenset[str], inputs: Mapping[str, Operator]) -> Operator:
+        """Repeat the pruned child's rows."""
+        return replace(self, child=inputs[self.child.alias])

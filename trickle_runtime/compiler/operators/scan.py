@@ -8,6 +8,7 @@ refreshes.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from sqlglot import exp
@@ -66,7 +67,11 @@ class Scan(Operator):
         term = self._term(name)
         return (replace(term, weights=(ref(self.alias, WEIGHT),)),)
 
-    def prune(self, needed: frozenset[str]) -> Operator:
+    def needs(self, needed: frozenset[str]) -> dict[str, frozenset[str]]:
+        """No input."""
+        return {}
+
+    def keep(self, needed: frozenset[str], inputs: Mapping[str, Operator]) -> Operator:
         """Read only the needed columns."""
         return replace(self, sources=tuple(s for s in self.sources if s.name in needed))
 

@@ -8,7 +8,7 @@ c > 0 and c' = 0. Nothing is kept.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from sqlglot import exp
@@ -59,11 +59,16 @@ class SemiJoin(Operator):
         """Changed left rows by the old count, unchanged ones where the count came or went."""
         return self._matches.delta(out, matched=not self.negated)
 
-    def prune(self, needed: frozenset[str]) -> Operator:
-        """Keep what the condition reads."""
-        left = self.left.prune(needed | self.used(self.left.alias))
-        right = self.right.prune(self.used(self.right.alias))
-        return replace(self, left=left, right=right)
+    def needs(self, needed: frozenset[str]) -> dict[str, frozenset[str]]:
+        """Of the left side what is needed above; of both what the condition reads."""
+        return {
+            self.left.alias: needed | self.used(self.left.alias),
+            self.right.alias: self.used(self.right.alias),
+        }
+
+    def keep(self, needed: frozenset[str], inputs: Mapping[str, Operator]) -> Operator:
+        """Join the pruned sides."""
+        return replace(self, left=inputs[self.left.alias], right=inputs[self.right.alias])
 
     @property
     def _matches(self) -> Matches:

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from trickle_runtime.compiler.context import Context
@@ -13,11 +14,19 @@ from trickle_runtime.compiler.term import Relation, Term
 
 
 @dataclass(frozen=True)
+class Branch:
+    """One input, and which of its columns stand in the places of the union's."""
+
+    operator: Operator
+    columns: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class UnionAll(Operator):
-    """The rows of all ``branches``; columns are matched by position, named by the first."""
+    """The rows of all ``branches`` under common ``names``."""
 
     alias: str
-    branches: tuple[Operator, ...]
+    branches: tuple[Branch, ...]
     names: tuple[str, ...]
 
     @property
@@ -33,29 +42,37 @@ class UnionAll(Operator):
     @property
     def inputs(self) -> tuple[Operator, ...]:
         """The branches."""
-        return self.branches
+        return tuple(branch.operator for branch in self.branches)
 
     def current(self, out: Context) -> Relation:
         """All branches' rows."""
-        return self._gather([branch.current(out) for branch in self.branches])
+        return self._gather([branch.operator.current(out) for branch in self.branches])
 
     def delta(self, out: Context) -> Relation:
         """All branches' deltas."""
-        return self._gather([branch.delta(out) for branch in self.branches])
+        return self._gather([branch.operator.delta(out) for branch in self.branches])
 
-    def prune(self, needed: frozenset[str]) -> Operator:
-        """Drop the same positions in every branch."""
-        kept = [i for i, name in enumerate(self.names) if name in needed]
-        branches: list[Operator] = []
+    def needs(self, needed: frozenset[str]) -> dict[str, frozenset[str]]:
+        """The columns in the places of the needed ones."""
+        found: dict[str, frozenset[str]] = {}
         for branch in self.branches:
-            wanted = frozenset(branch.columns[i].name for i in kept)
-            branches.append(branch.prune(wanted))
-        if any(len(branch.columns) != len(kept) for branch in branches):
-            return self  # a branch that can't drop columns keeps the positions of all
-        return replace(self, branches=tuple(branches), names=tuple(self.names[i] for i in kept))
+            pairs = zip(self.names, branch.columns, strict=True)
+            wanted = frozenset(inner for name, inner in pairs if name in needed)
+            alias = branch.operator.alias
+            found[alias] = found.get(alias, frozenset()) | wanted
+        return found
+
+    def keep(self, needed: frozenset[str], inputs: Mapping[str, Operator]) -> Operator:
+        """Drop the same places in every branch."""
+        kept = [i for i, name in enumerate(self.names) if name in needed]
+        branches = tuple(
+            Branch(inputs[b.operator.alias], tuple(b.columns[i] for i in kept))
+            for b in self.branches
+        )
+        return replace(self, branches=branches, names=tuple(self.names[i] for i in kept))
 
     def _column(self, position: int) -> Column:
-        parts = [branch.columns[position] for branch in self.branches]
+        parts = [b.operator.column(b.columns[position]) for b in self.branches]
         scales: set[int] | None = set()
         for part in parts:
             scales = None if scales is None or part.scales is None else scales | set(part.scales)
@@ -68,10 +85,15 @@ class UnionAll(Operator):
     def _gather(self, relations: list[Relation]) -> Relation:
         gathered: list[Term] = []
         for branch, relation in zip(self.branches, relations, strict=True):
-            inner = [column.name for column in branch.columns]
             for term in relation:
-                renamed = {
-                    name: term.columns[old] for name, old in zip(self.names, inner, strict=True)
-                }
-                gathered.append(replace(term, columns=renamed))
+                pairs = zip(self.names, branch.columns, strict=True)
+                gathered.append(
+                    replace(term, columns={name: term.columns[inner] for name, inner in pairs})
+                )
         return tuple(gathered)
+
+
+def unite(alias: str, operators: Sequence[Operator], names: Sequence[str]) -> UnionAll:
+    """The union of operators whose columns match by position."""
+    branches = tuple(Branch(o, tuple(c.name for c in o.columns)) for o in operators)
+    return UnionAll(alias, branches, tuple(names))
