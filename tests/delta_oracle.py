@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 _FACTS = """
 SELECT s.pgt_id, s.query, s.session_settings, s.pgt_relid::regclass::text AS relation,
-       f.snapshot::text AS snapshot, f.upstream, f.refresh_no, s.unique_key
+       f.snapshot::text AS snapshot, f.upstream, f.clock::text AS clock, f.refresh_no, s.unique_key
 FROM pgtrickle.pgt_stream_tables s JOIN pgtrickle.pgt_frontiers f USING (pgt_id)
 WHERE s.pgt_relid = to_regclass(%(name)s)
 """
@@ -29,9 +29,9 @@ WHERE NOT pg_visible_in_snapshot(b.xid, '{snapshot}'::pg_snapshot)
 _WRONG = """
 WITH now AS (SELECT {texts} FROM ({query}) q({names})),
      old AS (SELECT {texts} FROM (TABLE {relation}) q({names})),
-     delta AS (SELECT {texts}, q.__w FROM (TABLE pg_temp.{delta}) q({names}, __w)),
-     added AS (SELECT {names} FROM delta d, generate_series(1, d.__w)),
-     gone AS (SELECT {names} FROM delta d, generate_series(1, -d.__w))
+     delta AS (SELECT {texts}, q.__pgt_w FROM (TABLE pg_temp.{delta}) q({names}, __pgt_w)),
+     added AS (SELECT {names} FROM delta d, generate_series(1, d.__pgt_w)),
+     gone AS (SELECT {names} FROM delta d, generate_series(1, -d.__pgt_w))
 SELECT * FROM (
     (SELECT 'not added', w.* FROM (
         (TABLE now EXCEPT ALL TABLE old) EXCEPT ALL TABLE added) w)
@@ -44,7 +44,7 @@ SELECT * FROM (
 ) d LIMIT 20
 """
 
-_LISTED = "SELECT q.__w, {texts} FROM (TABLE pg_temp.{delta}) q({names}, __w)"
+_LISTED = "SELECT q.__pgt_w, {texts} FROM (TABLE pg_temp.{delta}) q({names}, __pgt_w)"
 
 
 def assert_delta(rt: Runtime, name: str) -> None:
@@ -56,7 +56,7 @@ def assert_delta(rt: Runtime, name: str) -> None:
 def net_delta(rt: Runtime, name: str) -> list[list[object]]:
     """The net delta of what is pending: weight, then the columns as texts."""
     rows = _compare(rt, name, _LISTED)
-    return [[row.pop("__w"), *row.values()] for row in rows]
+    return [[row.pop("__pgt_w"), *row.values()] for row in rows]
 
 
 def _compare(rt: Runtime, name: str, statement: str) -> list[dict[str, object]]:
@@ -72,6 +72,7 @@ def _compare(rt: Runtime, name: str, statement: str) -> list[dict[str, object]]:
         if not changed:
             return []
         _set(rt, "pgtrickle.frontier", facts["snapshot"])
+        _set(rt, "pgtrickle.clock", facts["clock"])
         for step in analysis.delta_steps(changed, materialise=True):
             if step.kind == "apply":
                 break
@@ -105,8 +106,10 @@ def _analysis(rt: Runtime, facts: dict[str, Any]) -> Analysis:
 
 
 def _changed(rt: Runtime, facts: dict[str, Any], analysis: Analysis) -> frozenset[int]:
-    changed: set[int] = set()
+    changed: set[int] = set(analysis.always)
     for source in analysis.sources:
+        if source.kind in {"matview", "foreign"}:
+            continue
         if source.pgt_id is not None:
             consumed = (facts["upstream"] or {}).get(str(source.pgt_id), 0)
             _set(rt, f"pgtrickle.upstream_{source.pgt_id}", str(consumed))

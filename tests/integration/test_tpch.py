@@ -19,7 +19,7 @@ FROM (
     UNION ALL
     SELECT ROW({columns})::text, -1 FROM old_rows
     UNION ALL
-    SELECT ROW({columns})::text, -__w FROM {log} WHERE refresh_no > {since}
+    SELECT ROW({columns})::text, -__pgt_w FROM {log} WHERE __pgt_refresh > {since}
 ) AS r
 GROUP BY row
 HAVING sum(w) <> 0
@@ -95,7 +95,7 @@ def test_delta_is_new_minus_old(rt, session, name):
     )
     log = f"pgtrickle_changes.log_{table['pgt_id']}"
     for cycle in range(CYCLES):
-        since = row_of(session, "SELECT coalesce(max(refresh_no), 0) AS n FROM {log}", log=log)[
+        since = row_of(session, "SELECT coalesce(max(__pgt_refresh), 0) AS n FROM {log}", log=log)[
             "n"
         ]
         session.execute(

@@ -7,7 +7,7 @@ same query to PostgreSQL (``PARSE_FIDELITY`` otherwise).
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from sqlglot import exp
@@ -15,11 +15,11 @@ from sqlglot.errors import SqlglotError
 
 from trickle_runtime.analysis import typefacts
 from trickle_runtime.analysis.catalog_reader import CatalogReader
-from trickle_runtime.compiler import dialect, volatility
+from trickle_runtime.compiler import dialect, planning, volatility
 from trickle_runtime.compiler.apply import Target
 from trickle_runtime.compiler.operators.base import Operator
 from trickle_runtime.compiler.plan import Plan
-from trickle_runtime.compiler.planner import Planner
+from trickle_runtime.compiler.planning.planner import Planner
 from trickle_runtime.compiler.reasons import NotIncremental
 from trickle_runtime.compiler.result import (
     IndexAdvice,
@@ -30,13 +30,14 @@ from trickle_runtime.compiler.result import (
     Step,
     ViewUse,
 )
-from trickle_runtime.compiler.schema import Functions, Schema, SourceRelation
+from trickle_runtime.compiler.schema import Schema, SourceRelation
 from trickle_runtime.config import Schemas
 from trickle_runtime.db.session import Session
 from trickle_runtime.db.sql import quote_ident
 from trickle_runtime.errors import DatabaseError, InvalidQuery
 
 _UNNAMED = Target(0, "nothing")
+_FRAME = re.compile(r"\b(ROWS|RANGE|GROUPS) BETWEEN ([^()]+?|\(.+?\)[^()]*?) AND CURRENT ROW\b")
 _UNKNOWN = re.compile(r"IS (NOT )?UNKNOWN")
 
 
@@ -73,6 +74,11 @@ class Analysis:
     def states(self) -> tuple[StateTable, ...]:
         """Hidden tables to create and fill, in this order."""
         return self.plan.states(self.target)
+
+    @property
+    def always(self) -> frozenset[int]:
+        """Relids that count as changed at every refresh; 0 stands for the time."""
+        return self.plan.always
 
     @property
     def advice(self) -> tuple[IndexAdvice, ...]:
@@ -117,6 +123,7 @@ def analyse(
     buffers: Mapping[int, str] | None = None,
     unique_key: Sequence[str] | None = None,
     force_full: bool = False,
+    polled: Collection[str] = (),
 ) -> Analysis:
     """Analyse a query in a savepoint that is rolled back.
 
@@ -129,6 +136,7 @@ def analyse(
         buffers: what to read per source; ``changes_<relid>_1`` where not given.
         unique_key: output columns that the user declares unique.
         force_full: do not plan for deltas.
+        polled: names of sources whose changes can't be captured.
 
     Raises:
         InvalidQuery: PostgreSQL rejects the query.
@@ -136,7 +144,7 @@ def analyse(
     session.execute("SAVEPOINT trickle_analyse")
     try:
         return _Analyser(session, schemas).run(
-            query, search_path, target or _UNNAMED, buffers, unique_key, force_full
+            query, search_path, target or _UNNAMED, buffers, unique_key, force_full, polled
         )
     finally:
         session.execute("ROLLBACK TO SAVEPOINT trickle_analyse; RELEASE SAVEPOINT trickle_analyse")
@@ -158,13 +166,17 @@ class _Analyser:
         buffers: Mapping[int, str] | None,
         unique_key: Sequence[str] | None,
         force_full: bool,
+        polled: Collection[str],
     ) -> Analysis:
         view = self._canonicalise(query, search_path)
         canonical = self.reader.definition(view)
         relations = self.reader.relations(view)
         rows = self.reader.columns(view)
         names = [str(row["name"]) for row in rows]
-        root, reasons = self._plan(canonical, names, relations, force_full=force_full)
+        if force_full:
+            root, reasons = None, self._restless(canonical, relations)
+        else:
+            root, reasons = self._plan(canonical, names, relations, polled)
         columns = tuple(
             OutputColumn(
                 row["name"],
@@ -220,31 +232,59 @@ class _Analyser:
         canonical: str,
         names: list[str],
         relations: Mapping[int, SourceRelation],
-        *,
-        force_full: bool,
+        polled: Collection[str],
     ) -> tuple[Operator | None, list[Reason]]:
-        if force_full:
-            return None, []
+        known = frozenset(r.relid for r in relations.values() if _qualified(r) in polled)
         try:
             tree = self._faithful(canonical)
-            definitions = [r.definition for r in relations.values() if r.definition]
-            trees = [tree, *(self._faithful(definition) for definition in definitions)]
-            schema = self._schema(relations, trees)
-            planner = Planner(schema, self.reader)
-            return planner.plan(tree, names), planner.notes
+            trees, unreadable = [tree], dict[int, NotIncremental]()
+            views = [r for r in relations.values() if r.definition is not None]
+            for relation in views:
+                try:
+                    trees.append(self._faithful(relation.definition or ""))
+                except NotIncremental as refusal:
+                    unreadable[relation.relid] = refusal
+            hidden = {r.relid for r in relations.values() if not r.readable}
+            for relation in views if hidden else ():
+                if hidden & self.reader.read_through(relation.relid):
+                    unreadable[relation.relid] = NotIncremental("HIDDEN_SOURCE", _hidden(relation))
+            schema = self._schema(relations, trees, [relations[r] for r in unreadable])
+            planner = Planner(schema, self.reader, known, unreadable)
+            return planner.plan(tree, names), planner.tools.notes
         except NotIncremental as refusal:
-            return None, [refusal.reason]
+            return None, [refusal.reason, *self._restless(canonical, relations)]
         except RecursionError:
-            return None, [NotIncremental("TOO_DEEP", "the query is nested too deeply").reason]
+            refusal = NotIncremental("TOO_DEEP", "the query is nested too deeply")
+            return None, [refusal.reason, *self._restless(canonical, relations)]
 
-    def _schema(self, relations: Mapping[int, SourceRelation], trees: list[exp.Query]) -> Schema:
+    def _schema(
+        self,
+        relations: Mapping[int, SourceRelation],
+        trees: list[exp.Expr],
+        unreadable: Sequence[SourceRelation],
+    ) -> Schema:
         called = {name for tree in trees for name in volatility.function_names(tree)}
-        functions = self.reader.functions(called) if called else Functions()
+        texts = [relation.definition or "" for relation in unreadable]
+        called |= {name for text in texts for name in volatility.names_in(text)}
+        functions = self.reader.functions(called | planning.CALLED)
         for tree in trees:
             volatility.check(tree, functions)
+        for text in texts:
+            volatility.check_text(text, functions)
         return Schema({(r.schema, r.name): r for r in relations.values()}, functions)
 
-    def _faithful(self, canonical: str) -> exp.Query:
+    def _restless(self, canonical: str, relations: Mapping[int, SourceRelation]) -> list[Reason]:
+        """Why the rows of a query that is not planned may change although no source does."""
+        texts = [canonical, *(r.definition for r in relations.values() if r.definition)]
+        functions = self.reader.functions({n for t in texts for n in volatility.names_in(t)})
+        try:
+            for text in texts:
+                volatility.check_text(text, functions, time=True)
+        except NotIncremental as refusal:
+            return [refusal.reason]
+        return []
+
+    def _faithful(self, canonical: str) -> exp.Expr:
         """Parse, and prove by PostgreSQL that nothing was lost."""
         try:
             tree = dialect.parse(canonical)
@@ -268,6 +308,10 @@ class _Analyser:
         return f"{quote_ident(self.schemas.changes)}.{quote_ident(f'changes_{relid}_1')}"
 
 
+def _hidden(view: SourceRelation) -> str:
+    return f"the role may read {_qualified(view)}, but not all that it reads"
+
+
 def _same(one: str, other: str) -> bool:
     """Whether two canonical texts are the same query.
 
@@ -280,8 +324,9 @@ def _same(one: str, other: str) -> bool:
 
 
 def _normal(text: str) -> str:
-    """Canonical text, with two spellings of the same test made equal."""
-    return _UNKNOWN.sub(lambda m: f"IS {m[1] or ''}NULL", text)
+    """Canonical text, with two spellings of the same test, or window frame, made equal."""
+    text = _UNKNOWN.sub(lambda m: f"IS {m[1] or ''}NULL", text)
+    return _FRAME.sub(r"\1 \2", text)
 
 
 def _words(text: str) -> list[str]:
@@ -297,15 +342,12 @@ def _qualified(relation: SourceRelation) -> str:
 
 
 def _sources(relations: Mapping[int, SourceRelation], plan: Plan) -> tuple[SourceUse, ...]:
-    used: dict[int, set[int]] = {}
-    for scan in plan.scans:
-        used.setdefault(scan.relation.relid, set()).update(s.attnum for s in scan.sources)
     found: list[SourceUse] = []
     for relation in relations.values():
         if relation.kind == "view" or relation.kind == "system":
             continue
         every = {column.attnum for column in relation.columns}
-        attnums = used.get(relation.relid, set() if plan.root is not None else every)
+        attnums = plan.tables.get(relation.relid, set[int]()) if plan.root is not None else every
         found.append(
             SourceUse(
                 relation.relid,

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 from trickle_runtime.analysis import typefacts
+from trickle_runtime.compiler.reasons import NotIncremental
 from trickle_runtime.compiler.schema import (
     Described,
     Functions,
@@ -15,8 +17,11 @@ from trickle_runtime.compiler.schema import (
 )
 from trickle_runtime.config import Schemas
 from trickle_runtime.db.session import Row, Session
-from trickle_runtime.db.sql import load_queries
+from trickle_runtime.db.sql import load_queries, render
+from trickle_runtime.errors import DatabaseError
 
+_PROBE = "CREATE TEMPORARY VIEW {view} AS {query}"
+_WHOLE_ROW = re.compile(r"\.\*")
 _KINDS = {"r": "table", "p": "partitioned", "v": "view", "m": "matview", "f": "foreign"}
 
 
@@ -58,8 +63,39 @@ class CatalogReader:
                 typefacts.exact(row),
                 typefacts.bounded(row),
             )
-            for row in self.columns(self.view(query))
+            for row in self.columns(self._described(query))
         ]
+
+    def tables(self, query: str) -> Mapping[int, frozenset[int]]:
+        """Tables that a query reads, below views as well (the compiler's ``Describer``)."""
+        found: dict[int, frozenset[int]] = {}
+        self._add_tables(self._described(query), query, found)
+        return found
+
+    def _add_tables(self, view: str, text: str, found: dict[int, frozenset[int]]) -> None:
+        rows = self.session.execute(self.queries["read_relations"], {"view": view})
+        used = {int(row["relid"]): frozenset(n for n in row["columns"] if n > 0) for row in rows}
+        loaded = self._load(set(used))
+        for relid, relation in loaded.items():
+            if relation.kind == "view":
+                self._add_tables(str(relid), relation.definition or "", found)
+                continue
+            # PostgreSQL notes no columns for a row that is used as one value.
+            every = frozenset(column.attnum for column in relation.columns)
+            attnums = every if _WHOLE_ROW.search(text) else used[relid]
+            found[relid] = found.get(relid, frozenset()) | attnums
+
+    def _described(self, query: str) -> str:
+        """A view of a query that the compiler has made; as NotIncremental what it gets wrong."""
+        self._views += 1
+        names = {"view": f"trickle_{self._views}", "query": query}
+        self.session.execute("SAVEPOINT trickle_describe")
+        try:
+            self.session.execute(render(_PROBE, **names))
+        except DatabaseError as error:
+            self.session.execute("ROLLBACK TO SAVEPOINT trickle_describe")
+            raise NotIncremental("UNSUPPORTED", error.message) from error
+        return f"pg_temp.{names['view']}"
 
     def relations(self, view: str) -> dict[int, SourceRelation]:
         """Every relation that a view reads, directly or through other views."""
@@ -74,6 +110,10 @@ class CatalogReader:
                     below |= self._read_by(str(relation.relid))
             pending = below - found.keys()
         return found
+
+    def read_through(self, relid: int) -> frozenset[int]:
+        """Every relation that a view reads, directly or through other views: relids."""
+        return frozenset(self.relations(str(relid)))
 
     def functions(self, names: Iterable[str]) -> Functions:
         """Facts on functions."""
@@ -142,6 +182,7 @@ class CatalogReader:
             tuple(indexes),
             (row["definition"] or "").strip().rstrip(";") or None,
             None if stream is None else int(stream["pgt_id"]),
+            bool(row["readable"]),
         )
 
     def _column(self, row: Row) -> SourceColumn:
@@ -153,6 +194,9 @@ class CatalogReader:
             self.hashing.has(row),
             typefacts.exact(row),
             typefacts.scales(row),
+            row["bare"],
+            row["collation"],
+            typefacts.bounded(row),
         )
 
 

@@ -31,6 +31,7 @@ GROUP BY d.refobjid;
 -- name: relations
 SELECT c.oid::bigint AS relid, n.nspname AS schema, c.relname AS name, c.relkind::text AS relkind,
        c.relpersistence::text AS persistence,
+       has_table_privilege(c.oid, 'SELECT') AS readable,
        CASE WHEN c.relkind = 'v' THEN pg_get_viewdef(c.oid) END AS definition,
        n.nspname IN ('pg_catalog', 'information_schema') OR n.nspname LIKE 'pg\_t%%' AS is_system,
        (SELECT coalesce(jsonb_agg(jsonb_build_array(
@@ -48,11 +49,14 @@ SELECT a.attrelid::bigint AS relid, a.attnum, a.attname AS name,
        t.typtype AS kind, t.typcategory AS category,
        coalesce(b.oid, t.oid)::bigint AS type_oid, coalesce(b.typname, t.typname) AS bare,
        CASE WHEN t.typtype = 'd' THEN t.typtypmod ELSE a.atttypmod END AS typmod,
+       CASE WHEN a.attcollation <> 0 AND a.attcollation <> t.typcollation
+            THEN quote_ident(cn.nspname) || '.' || quote_ident(c.collname) END AS collation,
        coalesce(c.collisdeterministic, true) AS deterministic
 FROM pg_attribute a
 JOIN pg_type t ON t.oid = a.atttypid
 LEFT JOIN pg_type b ON b.oid = t.typbasetype AND t.typtype = 'd'
 LEFT JOIN pg_collation c ON c.oid = a.attcollation
+LEFT JOIN pg_namespace cn ON cn.oid = c.collnamespace
 WHERE a.attrelid = ANY (%(relids)s::oid[]) AND a.attnum > 0 AND NOT a.attisdropped
 ORDER BY a.attrelid, a.attnum;
 

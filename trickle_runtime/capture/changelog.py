@@ -13,7 +13,7 @@ from trickle_runtime.config import Schemas
 from trickle_runtime.db import sql
 from trickle_runtime.db.session import Session
 
-_OURS = ("refresh_no", "__w")
+_OURS = ("__pgt_refresh", "__pgt_w")
 
 
 def log_name(schemas: Schemas, pgt_id: int) -> str:

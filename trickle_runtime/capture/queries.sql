@@ -285,7 +285,7 @@ HAVING bool_and(d.pgt_id IS NULL OR f.pgt_id IS NOT NULL)
 
 -- name: delete_log
 WITH consumed AS MATERIALIZED (
-    SELECT l.ctid AS place FROM {log} l WHERE l.refresh_no <= %(consumed)s
+    SELECT l.ctid AS place FROM {log} l WHERE l.__pgt_refresh <= %(consumed)s
     LIMIT %(batch)s FOR UPDATE OF l SKIP LOCKED
 ), gone AS (
     DELETE FROM {log} l WHERE l.ctid = ANY (ARRAY(SELECT place FROM consumed)) RETURNING 1

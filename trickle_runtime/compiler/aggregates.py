@@ -17,6 +17,7 @@ INTEGERS = frozenset({"int2", "int4", "int8"})
 _SUM_TYPES = {"int2": "bigint", "int4": "bigint", "int8": "numeric", "numeric": "numeric"}
 _VARIANCES = frozenset({"variance", "var_samp", "var_pop"})
 _BOOLS = frozenset({"bool_and", "bool_or", "every"})
+ADDITIVE = frozenset({"count", "sum", "avg"}) | _VARIANCES | _BOOLS
 
 
 @dataclass(frozen=True)
@@ -81,7 +82,7 @@ def maintain(function: str, argument: Argument | None, position: int) -> Maintai
         slots and result, or None where the touched groups must be recomputed.
     """
     if argument is None:
-        return Maintained((), "{__count}", "addition") if function == "count" else None
+        return Maintained((), "{__pgt_count}", "addition") if function == "count" else None
     if function in {"min", "max"}:
         return _extreme(function, argument, position)
     if not additive(function, argument):
@@ -103,14 +104,14 @@ def recompute(call: str, type_: str, position: int) -> Maintained:
 
 def _non_null(argument: Argument, position: int) -> tuple[str, tuple[Slot, ...]]:
     if argument.not_null:
-        return "{__count}", ()
+        return "{__pgt_count}", ()
     name = f"n{position}"
     slot = Slot(
         name,
         "sum",
         "bigint",
         fill("count($x)", x=argument.column),
-        fill("sum(CASE WHEN $x IS NULL THEN 0 ELSE __w END)", x=argument.column),
+        fill("sum(CASE WHEN $x IS NULL THEN 0 ELSE __pgt_w END)", x=argument.column),
     )
     return f"{{{name}}}", (slot,)
 
@@ -134,7 +135,7 @@ def _boolean(function: str, argument: Argument, position: int) -> Maintained:
             "sum",
             "bigint",
             fill("count(*) FILTER (WHERE $p)", p=test),
-            fill("sum(__w) FILTER (WHERE $p)", p=test),
+            fill("sum(__pgt_w) FILTER (WHERE $p)", p=test),
         )
         for letter, test in (("t", argument.column), ("f", f"NOT {argument.column}"))
     )
@@ -166,7 +167,7 @@ def _total(argument: Argument, position: int) -> tuple[str, tuple[Slot, ...]]:
         "sum",
         type_,
         fill("coalesce(sum($x), 0)::$t", x=x, t=type_),
-        fill("coalesce(sum($x * __w), 0)", x=term),
+        fill("coalesce(sum($x * __pgt_w), 0)", x=term),
         finite=finite,
     )
     scales = argument.scales or ()
@@ -188,7 +189,7 @@ def _scale_counter(x: str, position: int, scale: int) -> Slot:
         "sum",
         "bigint",
         fill("count(*) FILTER (WHERE $p)", p=test),
-        fill("sum(__w) FILTER (WHERE $p)", p=test),
+        fill("sum(__pgt_w) FILTER (WHERE $p)", p=test),
     )
 
 
@@ -201,7 +202,7 @@ def _variance(
         "sum",
         "numeric",
         fill("coalesce(sum($x::numeric * $x::numeric), 0)", x=x),
-        fill("coalesce(sum($x::numeric * $x::numeric * __w), 0)", x=x),
+        fill("coalesce(sum($x::numeric * $x::numeric * __pgt_w), 0)", x=x),
         finite=argument.base != "numeric",
     )
     n, total = f"{counted}::numeric", f"{{s{position}}}::numeric"

@@ -8,53 +8,52 @@ announced. Invariant: a difference between the two is never repaired here; the e
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
+from trickle_runtime.compiler import bags
 from trickle_runtime.compiler.context import Context
 from trickle_runtime.compiler.dialect import render
-from trickle_runtime.compiler.identity import hash_expression, match_key, row
+from trickle_runtime.compiler.identity import match_key, row
 from trickle_runtime.compiler.operators.base import Pairs
 from trickle_runtime.compiler.result import OutputColumn, Step
-from trickle_runtime.compiler.template import column, comma, fill, ident, literal
+from trickle_runtime.compiler.template import column, comma, dotted, fill, ident, literal
 from trickle_runtime.compiler.term import Relation, union
 
 DELTA_TABLE = "pgtrickle_delta"
 
-_CAST = "SELECT $columns, __w FROM ($rows) d"
-_NET = """MATERIALIZED (SELECT $columns, sum(__w)::bigint AS __w FROM ($rows) d
- GROUP BY $by HAVING sum(__w) <> 0)"""
+_CAST = "SELECT $columns, __pgt_w FROM ($rows) d"
 # A FULL JOIN is never run as a nested loop, whatever the planner thinks of a CTE's size.
-_PAIRED = """MATERIALIZED (SELECT $columns, p.__w IS NOT NULL AS __new, o.__w IS NOT NULL AS __was
- FROM (SELECT * FROM net WHERE __w > 0) p FULL JOIN (SELECT * FROM net WHERE __w < 0) o
+_PAIRED = """MATERIALIZED (SELECT $columns, p.__pgt_w IS NOT NULL AS __pgt_new,
+ o.__pgt_w IS NOT NULL AS __pgt_was
+ FROM (SELECT * FROM net WHERE __pgt_w > 0) p FULL JOIN (SELECT * FROM net WHERE __pgt_w < 0) o
  ON $match)"""
 _UPDATE = "UPDATE $table AS st SET $sets FROM $rows n WHERE $which AND $match RETURNING 1"
 _INSERT = "INSERT INTO $table ($names) SELECT $values FROM $rows n WHERE $which RETURNING 1"
 _DELETE = "DELETE FROM $table AS st USING $rows o WHERE $which AND $match RETURNING 1"
-_DELETE_BAG = """DELETE FROM $table AS st WHERE st.ctid = ANY (ARRAY(
- SELECT x.ctid FROM net o, LATERAL (SELECT s.ctid FROM $table s WHERE $match LIMIT -o.__w) x
- WHERE o.__w < 0)) RETURNING 1"""
-_DELETE_BAG_PARTITIONED = """DELETE FROM $table AS st USING (
- SELECT x.tableoid AS part, x.ctid AS place FROM net o,
- LATERAL (SELECT s.tableoid, s.ctid FROM $table s WHERE $match LIMIT -o.__w) x
- WHERE o.__w < 0) x WHERE st.tableoid = x.part AND st.ctid = x.place RETURNING 1"""
-_INSERT_BAG = """INSERT INTO $table ($names) SELECT $values FROM net n,
- generate_series(1, n.__w) WHERE n.__w > 0 RETURNING 1"""
-_LOG = """INSERT INTO $log (refresh_no, __w, $names)
- SELECT current_setting($number)::bigint, n.__w, $values FROM net n RETURNING 1"""
+_LOG = """INSERT INTO $log (__pgt_refresh, __pgt_w, $names)
+ SELECT current_setting($number)::bigint, n.__pgt_w, $values FROM net n RETURNING 1"""
 _COUNTS = """SELECT $inserted AS inserted, $updated AS updated, $deleted AS deleted,
  $expected AS expected"""
-_OPS = """MATERIALIZED (SELECT $shown, __o, __n, __bad, __odd
- FROM (SELECT $columns, $old AS __o, $new AS __n, $bad AS __bad, $odd AS __odd FROM $query) q
- WHERE __bad OR __odd OR __o <> __n OR (__o AND record_image_ne($before, $after)))"""
-_OPS_COUNT = "(SELECT count(*) + count(*) FILTER (WHERE __bad) FROM ops)"
-_OPS_ODD = "EXISTS (SELECT 1 FROM ops WHERE __odd)"
-_LOG_PAIRS = """INSERT INTO $log (refresh_no, __w, $names)
- SELECT current_setting($number)::bigint, -1, $before FROM ops o WHERE o.__o
- UNION ALL SELECT current_setting($number)::bigint, 1, $after FROM ops o WHERE o.__n RETURNING 1"""
+_OPS = """MATERIALIZED (SELECT $shown, __pgt_o, __pgt_n, __pgt_bad, __pgt_odd
+ FROM (SELECT $columns, $old AS __pgt_o, $new AS __pgt_n, $bad AS __pgt_bad, $odd AS __pgt_odd
+ FROM $query) q
+ WHERE __pgt_bad OR __pgt_odd OR __pgt_o <> __pgt_n
+ OR (__pgt_o AND record_image_ne($before, $after)))"""
+_OPS_COUNT = "(SELECT count(*) + count(*) FILTER (WHERE __pgt_bad) FROM ops)"
+_OPS_ODD = "EXISTS (SELECT 1 FROM ops WHERE __pgt_odd)"
+_LOG_PAIRS = """INSERT INTO $log (__pgt_refresh, __pgt_w, $names)
+ SELECT current_setting($number)::bigint, -1, $before FROM ops o WHERE o.__pgt_o
+ UNION ALL SELECT current_setting($number)::bigint, 1, $after FROM ops o WHERE o.__pgt_n
+ RETURNING 1"""
 _DELTA_TABLE = """DROP TABLE IF EXISTS pg_temp.$name;
 CREATE TEMPORARY TABLE $name ON COMMIT DROP AS $query;
 ANALYZE pg_temp.$name"""  # else hundreds of rows are expected, and all partitions are read
+
+
+def _was(name: str) -> str:
+    """The column that holds the old row's value."""
+    return dotted("__pgt_old", name)
 
 
 @dataclass(frozen=True)
@@ -90,20 +89,9 @@ class Apply:
         return [item.name for item in self.columns]
 
     def net(self, rows: str) -> str:
-        """Consolidate signed rows by identity (amendments A9, A10)."""
-        outputs: list[str] = []
-        by: list[str] = []
-        for item in self.columns:
-            name = ident(item.name)
-            if item.equality:
-                outputs.append(name)
-                by += [name] if item.exact else [name, f"{name}::text"]
-            else:
-                outputs.append(f"({name}::text)::{item.type} AS {name}")
-                by.append(f"{name}::text")
+        """Cast signed rows to the columns' types, and net them."""
         cast = comma([f"({ident(c.name)})::{c.type} AS {ident(c.name)}" for c in self.columns])
-        inner = fill(_CAST, columns=cast, rows=rows)
-        return fill(_NET, columns=comma(outputs), rows=inner, by=comma(by))
+        return bags.net(self.columns, fill(_CAST, columns=cast, rows=rows))
 
     def signed(self, relation: Relation, out: Context, *, materialise: bool) -> list[Step]:
         """Steps for a delta of signed rows."""
@@ -120,23 +108,25 @@ class Apply:
         """Steps for a delta that comes in pairs per key."""
         out.add("ops", self._ops(pairs))
         key = self.key or ()
-        old_match = match_key(key, "st", "n") + self._partitions("n", "old.")
+        old_match = match_key(key, "st", "n") + self._partitions("n")
         sets = self._sets("n")
         writes: dict[str, str] = {}
         if sets:
             writes["upd"] = self._fill(
-                _UPDATE, sets=sets, rows="ops", which="n.__o AND n.__n", match=old_match
+                _UPDATE, sets=sets, rows="ops", which="n.__pgt_o AND n.__pgt_n", match=old_match
             )
-        writes["ins"] = self._insert("ops", "n.__n AND NOT n.__o")
-        match = match_key(key, "st", "o") + self._partitions("o", "old.")
-        writes["del"] = self._fill(_DELETE, rows="ops", which="o.__o AND NOT o.__n", match=match)
+        writes["ins"] = self._insert("ops", "n.__pgt_n AND NOT n.__pgt_o")
+        match = match_key(key, "st", "o") + self._partitions("o")
+        writes["del"] = self._fill(
+            _DELETE, rows="ops", which="o.__pgt_o AND NOT o.__pgt_n", match=match
+        )
         if self.target.log:
             writes["log"] = fill(
                 _LOG_PAIRS,
                 log=self._log(out),
                 number=self._number(out),
                 names=comma([ident(n) for n in self.names]),
-                before=comma([column("o", f"old.{n}") for n in self.names]),
+                before=comma([column("o", _was(n)) for n in self.names]),
                 after=comma([column("o", n) for n in self.names]),
             )
         if pairs.odd != "false":
@@ -156,9 +146,9 @@ class Apply:
                 after = f"CASE WHEN {new} THEN {after} END"
             columns.append(f"({after})::{item.type} AS {ident(item.name)}")
             was = f"CASE WHEN {old} THEN {before} END"
-            columns.append(f"({was})::{item.type} AS {ident('old.' + item.name)}")
+            columns.append(f"({was})::{item.type} AS {ident(_was(item.name))}")
         kept = self.names if self.target.log else self.target.partition_columns
-        shown = [*map(ident, self.names), *(ident(f"old.{name}") for name in kept)]
+        shown = [*map(ident, self.names), *(ident(_was(name)) for name in kept)]
         return fill(
             _OPS,
             shown=comma(shown),
@@ -168,7 +158,7 @@ class Apply:
             bad=pairs.bad,
             odd=pairs.odd,
             query=pairs.query,
-            before=row([f"old.{n}" for n in self.names], "q"),
+            before=row([_was(n) for n in self.names], "q"),
             after=row(self.names, "q"),
         )
 
@@ -192,13 +182,13 @@ class Apply:
     def _sequential(self, out: Context) -> list[Step]:
         """All old rows out, then all new rows in: a user's unique index survives any exchange."""
         deletes = self._bag_delete() if self.key is None else self._delete_all_old()
-        removed = "(SELECT coalesce(sum(-__w), 0) FROM net WHERE __w < 0)"
+        removed = "(SELECT coalesce(sum(-__pgt_w), 0) FROM net WHERE __pgt_w < 0)"
         first = self._result(out, {"del": deletes}, [removed, *self._checks(out)])
-        writes = {"ins": self._fill(_INSERT_BAG, **self._inserted("n"))}
+        writes = {"ins": self._bag_insert()}
         if self.target.log:
             writes["log"] = self._log_net(out)
         second = self._result(
-            out, writes, ["(SELECT coalesce(sum(__w), 0) FROM net WHERE __w > 0)"]
+            out, writes, ["(SELECT coalesce(sum(__pgt_w), 0) FROM net WHERE __pgt_w > 0)"]
         )
         out.checks = []
         return [
@@ -208,7 +198,7 @@ class Apply:
 
     def _delete_all_old(self) -> str:
         match = match_key(self.key or (), "st", "o") + self._partitions("o", "")
-        return self._fill(_DELETE, rows="net", which="o.__w < 0", match=match)
+        return self._fill(_DELETE, rows="net", which="o.__pgt_w < 0", match=match)
 
     def _writes(self, out: Context) -> dict[str, str]:
         writes = self._bag_writes() if self.key is None else self._keyed_writes()
@@ -220,42 +210,43 @@ class Apply:
         if self.key is not None:
             names = dict.fromkeys((*(k.name for k in self.key), *self.target.partition_columns))
             columns = [column("p", n) for n in self.names]
-            columns += [f"{column('o', n)} AS {ident(f'old.{n}')}" for n in names]
+            columns += [f"{column('o', n)} AS {ident(_was(n))}" for n in names]
             match = match_key(self.key, "p", "o")
             out.add("paired", fill(_PAIRED, columns=comma(columns), match=match))
             expected = ["(SELECT count(*) FROM paired)"]
         else:
-            expected = ["(SELECT coalesce(sum(abs(__w)), 0)::bigint FROM net)"]
+            expected = ["(SELECT coalesce(sum(abs(__pgt_w)), 0)::bigint FROM net)"]
         return self._result(out, self._writes(out), expected + self._checks(out))
 
     def _keyed_writes(self) -> dict[str, str]:
         key = self.key or ()
-        old_key = [replace(item, name=f"old.{item.name}") for item in key]
+        old_key = [replace(item, name=_was(item.name)) for item in key]
         writes: dict[str, str] = {}
         sets = self._sets("n")
         if sets:
-            match = match_key(key, "st", "n", old_key) + self._partitions("n", "old.")
+            match = match_key(key, "st", "n", old_key) + self._partitions("n")
             writes["upd"] = self._fill(
-                _UPDATE, sets=sets, rows="paired", which="n.__new AND n.__was", match=match
+                _UPDATE, sets=sets, rows="paired", which="n.__pgt_new AND n.__pgt_was", match=match
             )
-        writes["ins"] = self._insert("paired", "n.__new AND NOT n.__was")
-        match = match_key(key, "st", "o", old_key) + self._partitions("o", "old.")
-        writes["del"] = self._fill(_DELETE, rows="paired", which="NOT o.__new", match=match)
+        writes["ins"] = self._insert("paired", "n.__pgt_new AND NOT n.__pgt_was")
+        match = match_key(key, "st", "o", old_key) + self._partitions("o")
+        writes["del"] = self._fill(_DELETE, rows="paired", which="NOT o.__pgt_new", match=match)
         return writes
 
     def _bag_writes(self) -> dict[str, str]:
-        return {
-            "ins": self._fill(_INSERT_BAG, **self._inserted("n")),
-            "del": self._bag_delete(),
-        }
+        return {"ins": self._bag_insert(), "del": self._bag_delete()}
+
+    def _bag_insert(self) -> str:
+        return bags.insert(self.target.relation, self.columns, "net")
 
     def _bag_delete(self) -> str:
-        template = _DELETE_BAG_PARTITIONED if self.target.partition_columns else _DELETE_BAG
-        match = f"record_image_eq({row(self.names, 's')}, {row(self.names, 'o')})"
-        hashed = hash_expression(self.columns, "s")
-        if hashed is not None:
-            match = f"{hashed} = {hash_expression(self.columns, 'o')} AND {match}"
-        return self._fill(template, match=match + self._partitions("o", "", "s"))
+        return bags.delete(
+            self.target.relation,
+            self.columns,
+            "net",
+            partitioned=bool(self.target.partition_columns),
+            pruning=self._partitions("o", "s", named=str),
+        )
 
     def _insert(self, rows: str, which: str) -> str:
         return self._fill(_INSERT, rows=rows, which=which, **self._inserted("n"))
@@ -271,7 +262,9 @@ class Apply:
         fixed = {item.name for item in self.key or () if item.exact}
         return comma([f"{ident(n)} = {column(alias, n)}" for n in self.names if n not in fixed])
 
-    def _partitions(self, alias: str, prefix: str, stored: str = "st") -> str:
+    def _partitions(
+        self, alias: str, stored: str = "st", named: Callable[[str], str] = _was
+    ) -> str:
         """Name the partition of the stored row, so that PostgreSQL prunes the others.
 
         It prunes by ``=`` and ``IS NULL``, not by ``IS NOT DISTINCT FROM`` nor by a hash.
@@ -283,7 +276,7 @@ class Apply:
         for name in self.target.partition_columns:
             if name in matched:
                 continue
-            kept, old = column(stored, name), column(alias, prefix + name)
+            kept, old = column(stored, name), column(alias, named(name))
             equal = f"{kept} = {old}"
             if name in nullable:
                 equal = f"({equal} OR ({kept} IS NULL AND {old} IS NULL))"

@@ -11,12 +11,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from trickle_runtime.compiler.result import OutputColumn
 from trickle_runtime.compiler.template import fill, ident
+from trickle_runtime.compiler.term import Term
 from trickle_runtime.config import Schemas
 
+CLOCK = 0  # stands among the changed sources for the time, which always changes
 _TEMPORARY = """CREATE TEMPORARY TABLE $name ON COMMIT DROP AS $query"""
 _ANALYZE = """ANALYZE $name"""
 
@@ -47,6 +49,8 @@ class Context:
         checks: queries that count what must not be; added to the announced changes.
         not_numbers: conditions under which the result must be computed from the query.
         plain: aliases of operators to compute from their inputs instead of reading their state.
+        recursions: what the recursive reference of an operator reads, by its alias.
+        currents, changes: terms of the rows and of the delta of inputs of joins, by alias.
     """
 
     schemas: Schemas
@@ -64,6 +68,18 @@ class Context:
     deltas: dict[str, str] = field(default_factory=dict)
     checks: list[str] = field(default_factory=list)
     not_numbers: list[str] = field(default_factory=list)
+    recursions: dict[str, str] = field(default_factory=dict[str, str])
+    currents: dict[str, Term] = field(default_factory=dict[str, Term])
+    changes: dict[str, Term] = field(default_factory=dict[str, Term])
+
+    def fork(self, alias: str, relation: str) -> Context:
+        """A context of its own for one query in which a recursion reads ``relation``.
+
+        What must run before, and the states, are shared; the named queries are not, since the same
+        operators give others there.
+        """
+        recursions = {**self.recursions, alias: relation}
+        return replace(self, ctes={}, currents={}, changes={}, recursions=recursions)
 
     def state_table(self, alias: str) -> str:
         """Qualified name of an operator's state table."""

@@ -15,6 +15,8 @@ from sqlglot.generators.postgres import PostgresGenerator
 from sqlglot.parsers.postgres import PostgresParser
 from sqlglot.tokenizer_core import TokenType
 
+from trickle_runtime.compiler import opaque
+
 _KEPT_FUNCTION_PARSERS = ("CAST", "EXTRACT", "OVERLAY", "POSITION", "SUBSTRING", "TRIM")
 
 
@@ -34,6 +36,17 @@ class _Parser(PostgresParser):
 
 class _Generator(PostgresGenerator):
     """Prints operators as PostgreSQL does; functions were never translated in."""
+
+    def anonymous_sql(self, expression: exp.Anonymous) -> str:
+        name = expression.this if isinstance(expression.this, str) else ""
+        if name in (opaque.ROWS_FROM, opaque.OPAQUE):
+            first = expression.expressions[0] if expression.expressions else None
+            template = first.name if isinstance(first, exp.Literal) else None
+            arguments = [self.sql(argument) for argument in expression.expressions]
+            text = opaque.decode(name, arguments, template)
+            if text is not None:
+                return text
+        return super().anonymous_sql(expression)
 
     def pow_sql(self, expression: exp.Pow) -> str:
         return self.binary(expression, "^")
@@ -66,7 +79,7 @@ class Canonical(Postgres):
     Generator = _Generator
 
 
-def parse(sql: str) -> exp.Query:
+def parse(sql: str) -> exp.Expr:
     """Parse one canonical query.
 
     Args:
@@ -78,11 +91,15 @@ def parse(sql: str) -> exp.Query:
     Raises:
         sqlglot.errors.ParseError: the text is not understood.
     """
-    tree = Canonical().parse(sql)[0]
-    if not isinstance(tree, exp.Query):
+    tree = Canonical().parse(opaque.encode(sql))[0]
+    if not isinstance(tree, (exp.Query, exp.Values)):
         raise TypeError(type(tree).__name__)
     for column in list(tree.find_all(exp.Column)):
         _qualify_function(column)
+    for select in list(tree.find_all(exp.Select)):
+        _unwrap_values(select)
+    for table in list(tree.find_all(exp.Table)):
+        _name_values(table)
     return tree
 
 
@@ -97,6 +114,22 @@ def _qualify_function(column: exp.Column) -> None:
     schema = column.args["table"]
     inner.replace(exp.Dot(this=schema.copy(), expression=inner.copy()))
     column.replace(modified)
+
+
+def _unwrap_values(select: exp.Select) -> None:
+    """VALUES as a side of UNION is parsed as a SELECT from it."""
+    clause = select.args.get("from_")
+    if clause is not None and select.is_star and isinstance(clause.this, exp.Values):
+        rows = clause.this.copy()
+        rows.set("alias", None)
+        select.replace(rows)
+
+
+def _name_values(table: exp.Table) -> None:
+    """VALUES in front of a join is parsed as a table: make it a subquery, as it is elsewhere."""
+    if isinstance(table.this, exp.Values):
+        arguments = {name: table.args.get(name) for name in ("alias", "joins")}
+        table.replace(exp.Subquery(this=table.this.copy(), **arguments))
 
 
 def render(tree: exp.Expr) -> str:

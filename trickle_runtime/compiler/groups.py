@@ -19,23 +19,25 @@ from trickle_runtime.compiler.result import OutputColumn
 from trickle_runtime.compiler.template import column, comma, fill, ident
 
 _GROUPED = "SELECT $columns FROM ($rows) r $by"
-_CONSOLIDATED = "SELECT $columns, sum(__w) AS __w FROM ($rows) r GROUP BY $by HAVING sum(__w) <> 0"
+_CONSOLIDATED = (
+    "SELECT $columns, sum(__pgt_w) AS __pgt_w FROM ($rows) r GROUP BY $by HAVING sum(__pgt_w) <> 0"
+)
 _MERGED = "(SELECT $columns FROM $contributions c LEFT JOIN $state st ON $match)"
 _TOUCHED = "MATERIALIZED (SELECT $keys FROM $merged m WHERE $needed)"
 _AGAIN = "MATERIALIZED ($query)"
-_CHANGED = """(SELECT m.*, $diff AS __diff FROM (SELECT $columns FROM $merged m $again) m)"""
+_CHANGED = """(SELECT m.*, $diff AS __pgt_diff FROM (SELECT $columns FROM $merged m $again) m)"""
 _UPDATE = """UPDATE $state AS st SET $sets FROM $d AS d
- WHERE d.__old AND d.__new AND d.__diff AND $match"""
-_DELETE = "DELETE FROM $state AS st USING $d AS d WHERE d.__old AND NOT d.__new AND $match"
+ WHERE d.__pgt_old AND d.__pgt_new AND d.__pgt_diff AND $match"""
+_DELETE = "DELETE FROM $state AS st USING $d AS d WHERE d.__pgt_old AND NOT d.__pgt_new AND $match"
 _INSERT = """INSERT INTO $state ($names) SELECT $values FROM $d AS d
- WHERE d.__new AND NOT d.__old"""
+ WHERE d.__pgt_new AND NOT d.__pgt_old"""
 _UNIQUE = "CREATE UNIQUE INDEX ON $state ($columns)$nulls"
 _HASH = "CREATE INDEX ON $state (($hash))"
 
 
 @dataclass(frozen=True)
 class GroupSql:
-    """The statements of one aggregate over rows ``(keys…, inputs…, __w)``."""
+    """The statements of one aggregate over rows ``(keys…, inputs…, __pgt_w)``."""
 
     alias: str
     state: str
@@ -59,8 +61,8 @@ class GroupSql:
 
     def fill(self, rows: str) -> str:
         """The state from scratch."""
-        count = "count(*) FILTER (WHERE __m = 1)" if self.weighted_by_feed else "count(*)"
-        columns = [*map(ident, self.names), f"{count} AS __count"]
+        count = "count(*) FILTER (WHERE __pgt_m = 1)" if self.weighted_by_feed else "count(*)"
+        columns = [*map(ident, self.names), f"{count} AS __pgt_count"]
         columns += [f"{slot.fill} AS {ident(slot.name)}" for slot in self.slots]
         return fill(_GROUPED, columns=comma(columns), rows=rows, by=self._by(self.names))
 
@@ -96,7 +98,7 @@ class GroupSql:
     def maintain(self, name: str) -> dict[str, str]:
         """Statements that bring the state to the new slots."""
         match = match_key(self.key, "st", "d")
-        stored = ["__count", *(slot.name for slot in self.slots)]
+        stored = ["__pgt_count", *(slot.name for slot in self.slots)]
         sets = comma([f"{ident(s)} = {column('d', 'n_' + s)}" for s in stored])
         statements = {"up": fill(_UPDATE, state=self.state, sets=sets, d=name, match=match)}
         if self.key:
@@ -117,7 +119,7 @@ class GroupSql:
         columns = [f"{ident(name)} AS {ident(shown)}" for name, shown in keys.items()]
         columns += [f"{call} AS {ident(name)}" for name, call in calls.items()]
         by = f"GROUP BY {comma([ident(name) for name in keys])}" if keys else ""
-        return fill(_GROUPED, columns=comma(columns or ["1 AS __one"]), rows=rows, by=by)
+        return fill(_GROUPED, columns=comma(columns or ["1 AS __pgt_one"]), rows=rows, by=by)
 
     @staticmethod
     def restriction(
@@ -161,15 +163,15 @@ class GroupSql:
         return f"GROUP BY {comma([ident(name) for name in names])}" if names else ""
 
     def _contributions(self, rows: str) -> str:
-        count = "sum(__w * __m)" if self.weighted_by_feed else "sum(__w)"
-        columns = [*map(ident, self.names), f"{count} AS d___count"]
+        count = "sum(__pgt_w * __pgt_m)" if self.weighted_by_feed else "sum(__pgt_w)"
+        columns = [*map(ident, self.names), f"{count} AS d___pgt_count"]
         for slot in self.slots:
             if slot.kind == "sum":
                 columns.append(f"{slot.delta} AS {ident('d_' + slot.name)}")
             elif slot.kind in {"min", "max"}:
                 for letter, sign in (("i", ">"), ("d", "<")):
                     columns.append(
-                        f"{slot.kind}({slot.argument}) FILTER (WHERE __w {sign} 0)"
+                        f"{slot.kind}({slot.argument}) FILTER (WHERE __pgt_w {sign} 0)"
                         f" AS {ident(f'{letter}_{slot.name}')}"
                     )
         if any(slot.kind in {"min", "max"} for slot in self.slots):
@@ -184,18 +186,18 @@ class GroupSql:
             by += [ident(name)] if equality else []
             by += [] if exact else [f"{ident(name)}::text"]
         if self.weighted_by_feed:
-            columns.append("__m")
-            by.append("__m")
+            columns.append("__pgt_m")
+            by.append("__pgt_m")
         return fill(_CONSOLIDATED, columns=comma(columns), rows=rows, by=comma(by))
 
     def _merged(self, contributions: str) -> str:
-        new_count = f"coalesce({self.access['__count']}, 0) + coalesce(c.d___count, 0)"
+        new_count = f"coalesce({self.access['__pgt_count']}, 0) + coalesce(c.d___pgt_count, 0)"
         columns = [self._key_value(item) for item in self.key]
         columns += [
-            f"({self.access['__count']}) IS NOT NULL AS __old",
-            f"{new_count} > 0 AS __new" if self.key else "true AS __new",
-            f"{self.access['__count']} AS o___count",
-            f"({new_count})::bigint AS n___count",
+            f"({self.access['__pgt_count']}) IS NOT NULL AS __pgt_old",
+            f"{new_count} > 0 AS __pgt_new" if self.key else "true AS __pgt_new",
+            f"{self.access['__pgt_count']} AS o___pgt_count",
+            f"({new_count})::bigint AS n___pgt_count",
         ]
         doubts: list[str] = []
         for slot in self.slots:
@@ -204,7 +206,9 @@ class GroupSql:
             columns.append(f"{_new_value(slot, old)} AS {ident('p_' + slot.name)}")
             doubts.append(_doubt(slot, old))
         if self.recomputes:
-            columns.append(f"coalesce({' OR '.join(d for d in doubts if d)}, false) AS __again")
+            columns.append(
+                f"coalesce({' OR '.join(d for d in doubts if d)}, false) AS __pgt_again"
+            )
         return fill(
             _MERGED,
             columns=comma(columns),
@@ -218,12 +222,12 @@ class GroupSql:
         given = column("c", item.name)
         if item.exact:
             return given
-        there, stored = self.access["__count"], self.access[item.name]
+        there, stored = self.access["__pgt_count"], self.access[item.name]
         return f"CASE WHEN ({there}) IS NULL THEN {given} ELSE {stored} END AS {ident(item.name)}"
 
     def _again(self, out: Context, merged: str, touched_rows: Callable[[str], str]) -> str:
-        keys = comma([column("m", name) for name in self.names] or ["1 AS __one"])
-        needed = "m.__again AND m.__new" if self.key else "m.__again"
+        keys = comma([column("m", name) for name in self.names] or ["1 AS __pgt_one"])
+        needed = "m.__pgt_again AND m.__pgt_new" if self.key else "m.__pgt_again"
         touched = out.add(
             f"touched_{self.alias}", fill(_TOUCHED, keys=keys, merged=merged, needed=needed)
         )
@@ -242,15 +246,15 @@ class GroupSql:
         for slot in self.slots:
             value = column("m", "p_" + slot.name)
             if _uncertain(slot):
-                value = f"CASE WHEN m.__again THEN {column('a', slot.name)} ELSE {value} END"
+                value = f"CASE WHEN m.__pgt_again THEN {column('a', slot.name)} ELSE {value} END"
             columns.append(f"{value} AS {ident('n_' + slot.name)}")
-        stored = ["__count", *(slot.name for slot in self.slots)]
+        stored = ["__pgt_count", *(slot.name for slot in self.slots)]
         changed = fill(
             "record_image_ne($old, $new)",
             old=row([f"o_{n}" for n in stored], "m"),
             new=row([f"n_{n}" for n in stored], "m"),
         )
-        diff = f"(m.__old <> m.__new OR {changed})" if self.compared else "true"
+        diff = f"(m.__pgt_old <> m.__pgt_new OR {changed})" if self.compared else "true"
         return fill(_CHANGED, columns=comma(columns), diff=diff, merged=merged, again=again)
 
 

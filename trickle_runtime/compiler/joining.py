@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from sqlglot import exp
 
 from trickle_runtime.compiler.context import Context
 from trickle_runtime.compiler.operators.base import Operator
-from trickle_runtime.compiler.term import WEIGHT, FromItem, Relation, Term, ref, union
+from trickle_runtime.compiler.template import dotted
+from trickle_runtime.compiler.term import WEIGHT, FromItem, Term, ref, union
 
 
 def output_name(alias: str, name: str) -> str:
     """Name of an input's column in the join's output."""
-    return f"{alias}.{name}"
+    return dotted(alias, name)
 
 
 def equality(predicate: exp.Expr) -> list[exp.Column]:
@@ -30,8 +33,25 @@ def aliases(predicate: exp.Expr) -> set[str]:
     return {column.table for column in predicate.find_all(exp.Column)}
 
 
-def current_term(part: Operator, relation: Relation) -> Term:
-    """One term: a union below a join becomes one FROM item."""
+def current_term(part: Operator, out: Context) -> Term:
+    """The rows of an input as one term: a union below a join becomes one FROM item."""
+    return _once(part, out.currents, lambda: _current_term(part, out))
+
+
+def delta_term(part: Operator, out: Context) -> Term:
+    """The delta of a changed input as one term."""
+    return _once(part, out.changes, lambda: _delta_term(part, out))
+
+
+def _once(part: Operator, known: dict[str, Term], make: Callable[[], Term]) -> Term:
+    """Joins ask for their inputs' terms several times each: nested, that is exponential."""
+    if part.alias not in known:
+        known[part.alias] = make()
+    return known[part.alias]
+
+
+def _current_term(part: Operator, out: Context) -> Term:
+    relation = part.current(out)
     if len(relation) == 1:
         return relation[0]
     names = [column.name for column in part.columns]
@@ -39,8 +59,7 @@ def current_term(part: Operator, relation: Relation) -> Term:
     return Term((item,), {name: ref(part.alias, name) for name in names})
 
 
-def delta_term(part: Operator, out: Context) -> Term:
-    """The delta of a changed input as one term."""
+def _delta_term(part: Operator, out: Context) -> Term:
     relation = part.delta(out)
     if len(relation) == 1:
         return relation[0]

@@ -3,31 +3,113 @@
 For a left row let c' be the number of right rows that match it now and d the signed number of
 changed right rows that match it; c = c' - d matched before, known from new data alone. The count
 is capped at max(d, 0) + 1, which is all that the tests c' > 0 and c' > d need (amendment B2), and
-taken once per distinct value of the left columns that the condition uses, so duplicates are safe.
+taken once per distinct value of the left expressions that the condition uses, so duplicates are
+safe.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from sqlglot import exp
 
+from trickle_runtime.compiler import nullability
 from trickle_runtime.compiler.context import Context
 from trickle_runtime.compiler.dialect import render
 from trickle_runtime.compiler.joining import aliases, current_term, delta_term
 from trickle_runtime.compiler.operators.base import Operator
+from trickle_runtime.compiler.reasons import NotIncremental
+from trickle_runtime.compiler.schema import Described
 from trickle_runtime.compiler.template import column, comma, fill, ident
 from trickle_runtime.compiler.term import Binding, FromItem, Relation, Term, raw, ref, restrict
 
 _EXISTS = "EXISTS (SELECT 1 $rest)"
-_COUNTS = """MATERIALIZED (SELECT k.*, d.d AS __d,
- (SELECT count(*) FROM (SELECT 1 $now LIMIT greatest(d.d, 0) + 1) m) AS __c
+_COUNTS = """MATERIALIZED (SELECT k.*, d.d AS __pgt_d,
+ (SELECT count(*) FROM (SELECT 1 $now LIMIT greatest(d.d, 0) + 1) m) AS __pgt_c
  FROM (SELECT DISTINCT $names FROM ($keys) k) k,
  LATERAL (SELECT coalesce(sum($weight), 0) AS d $changed) d)"""
-_FLIPS = "MATERIALIZED (SELECT * FROM $counts k WHERE (k.__c > 0) <> (k.__c > k.__d))"
-_MATCHED_BEFORE = "EXISTS (SELECT 1 FROM $counts kc WHERE $match AND kc.__c > kc.__d)"
+_FLIPS = "MATERIALIZED (SELECT * FROM $counts k WHERE (k.__pgt_c > 0) <> (k.__pgt_c > k.__pgt_d))"
+_MATCHED_BEFORE = "EXISTS (SELECT 1 FROM $counts kc WHERE $match AND kc.__pgt_c > kc.__pgt_d)"
 _FLIPPED = "CASE WHEN $up THEN 1 ELSE -1 END"
+_COMPARISONS = (exp.EQ, exp.NEQ, exp.LT, exp.LTE, exp.GT, exp.GTE, exp.NullSafeEQ, exp.NullSafeNEQ)
+_KEYS = "k"
+
+Types = Callable[[Sequence[exp.Expr], Operator], Sequence[Described]]
+
+
+@dataclass(frozen=True)
+class MatchKey:
+    """A part of the condition that reads the left row alone.
+
+    ``literal``: equal values may give other answers (``n::text = …``), so values are told apart
+    by their text as well.
+    """
+
+    name: str
+    value: exp.Expr
+    not_null: bool
+    literal: bool
+
+
+def match_keys(
+    left: Operator, predicates: Sequence[exp.Expr], types: Types
+) -> tuple[MatchKey, ...]:
+    """The largest parts of the conditions that read the left row alone.
+
+    Args:
+        left: the left side.
+        predicates: the join condition, as conjuncts.
+        types: gives the types of expressions over an operator.
+
+    Raises:
+        NotIncremental: a part has a type without equality.
+    """
+    found: dict[str, tuple[exp.Expr, bool]] = {}
+    for predicate in predicates:
+        for part in _parts(predicate, left.alias):
+            text = render(part)
+            _, before = found.get(text, (part, False))
+            found[text] = part, before or not _compared(part, predicate)
+    values = [value for value, _ in found.values()]
+    keys: list[MatchKey] = []
+    described = types(values, left)
+    for number, ((value, sensitive), facts) in enumerate(
+        zip(found.values(), described, strict=True)
+    ):
+        if not facts.equality:
+            raise NotIncremental("KEY_TYPE", f"{render(value)} is of type {facts.type}")
+        never = nullability.never_null(value, [left])
+        keys.append(MatchKey(f"u{number}", value, never, sensitive and not facts.exact))
+    return tuple(keys)
+
+
+def _parts(node: exp.Expr, alias: str) -> Iterator[exp.Expr]:
+    """The largest subexpressions whose columns are all of one input."""
+    read = aliases(node)
+    if read == {alias} and not _is_row(node):
+        while isinstance(node, exp.Paren):
+            node = node.this
+        yield node
+    elif alias in read:
+        for child in node.iter_expressions():
+            yield from _parts(child, alias)
+
+
+def _is_row(node: exp.Expr) -> bool:
+    """Whether a node is a row constructor, which is no value of its own."""
+    while isinstance(node, exp.Paren):
+        node = node.this
+    named = isinstance(node, exp.Anonymous) and str(node.this).upper() == "ROW"
+    return named or isinstance(node, exp.Tuple)
+
+
+def _compared(part: exp.Expr, predicate: exp.Expr) -> bool:
+    """Whether a part is only compared, so that equal values are as good as identical ones."""
+    parent = part.parent
+    while isinstance(parent, exp.Paren):
+        parent = parent.parent
+    return part is predicate or parent is None or isinstance(parent, _COMPARISONS)
 
 
 @dataclass(frozen=True)
@@ -38,11 +120,14 @@ class Matches:
     left: Operator
     right: Operator
     predicates: tuple[exp.Expr, ...]
+    keys: tuple[MatchKey, ...]
 
     def exists(self, left: Term, out: Context) -> exp.Expr:
         """The condition that a left row has a match now."""
-        right = current_term(self.right, self.right.current(out))
-        return raw(fill(_EXISTS, rest=self._rest(right, self._bound(left.columns, right))))
+        right = current_term(self.right, out)
+        binding = Binding({self.left.alias: left.columns, self.right.alias: right.columns})
+        tests = [binding.apply(predicate) for predicate in self.predicates]
+        return raw(fill(_EXISTS, rest=_rest(right, tests)))
 
     def delta(self, out: Context, *, matched: bool) -> Relation:
         """The delta of the left rows that have a match (or, not ``matched``, that have none)."""
@@ -66,9 +151,9 @@ class Matches:
     def _flipped(self, out: Context, counts: str, matched: bool) -> Term:
         """Left rows of the values that gained their first match or lost their last."""
         flips = out.add(f"flips_{self.alias}", fill(_FLIPS, counts=counts))
-        current = current_term(self.left, self.left.current(out))
+        current = current_term(self.left, out)
         item = FromItem(flips, flips)
-        up = f"{column(flips, '__c')} {'>' if matched else '='} 0"
+        up = f"{column(flips, '__pgt_c')} {'>' if matched else '='} 0"
         return Term(
             (item, *current.items),
             current.columns,
@@ -78,91 +163,123 @@ class Matches:
         )
 
     def _counts(self, out: Context) -> str:
-        right = current_term(self.right, self.right.current(out))
+        right = current_term(self.right, out)
         changed = delta_term(self.right, out)
-        keys = {name: ref("k", self._key(name)) for name in self._used()}
-        names = comma([ident(self._key(name)) for name in self._used()] or ["__one"])
+        names: list[str] = []
+        for key in self.keys:
+            names.append(ident(key.name))
+            if key.literal:
+                names.append(f"{ident(key.name)}::text AS {ident(_text(key))}")
         query = fill(
             _COUNTS,
-            now=self._rest(right, self._bound(keys, right)),
-            names=names,
-            keys=self._keys(out, changed),
+            now=_rest(right, self._over_keys(right)),
+            names=comma(names or ["__pgt_one"]),
+            keys=self._values(out, changed),
             weight=changed.weight,
-            changed=self._rest(changed, self._bound(keys, changed)),
+            changed=_rest(changed, self._over_keys(changed)),
         )
         return out.add(f"counts_{self.alias}", query)
 
-    def _keys(self, out: Context, changed: Term) -> str:
-        """Values of the left columns that a change can concern; more than needed does no harm."""
-        used = self._used()
-        if not used:
-            return "SELECT 1 AS __one"
+    def _values(self, out: Context, changed: Term) -> str:
+        """Values of the keys that a change can concern; more than needed does no harm."""
+        if not self.keys:
+            return "SELECT 1 AS __pgt_one"
         parts: list[str] = []
         if self.left.changed(out):
-            term = delta_term(self.left, out)
-            parts.append(self._select({n: term.columns[n] for n in used}, term))
+            parts.append(self._select(delta_term(self.left, out)))
         equal = self._equalities()
-        if equal.keys() >= set(used):
+        if equal.keys() == {key.name for key in self.keys}:
             binding = Binding({self.right.alias: changed.columns})
-            parts.append(self._select({n: binding.apply(equal[n]) for n in used}, changed))
+            values = {name: binding.apply(value) for name, value in equal.items()}
+            term = Term(changed.items, values, changed.where)
+            parts.append(term.select(list(values), weighted=False))
         else:
-            current = current_term(self.left, self.left.current(out))
+            current = current_term(self.left, out)
+            binding = Binding(
+                {self.left.alias: current.columns, self.right.alias: changed.columns}
+            )
+            tests = [binding.apply(predicate) for predicate in self.predicates]
             both = Term(
                 (*changed.items, *current.items),
                 current.columns,
-                (*changed.where, *current.where, *self._bound(current.columns, changed)),
+                (*changed.where, *current.where, *tests),
             )
-            parts.append(self._select({n: current.columns[n] for n in used}, both))
+            parts.append(self._select(both))
         return " UNION ALL ".join(parts)
 
-    def _select(self, values: dict[str, exp.Expr], term: Term) -> str:
-        keyed = {self._key(name): value for name, value in values.items()}
-        return Term(term.items, keyed, term.where).select(list(keyed), weighted=False)
-
-    def _used(self) -> list[str]:
-        """Left columns that the condition reads."""
-        found: dict[str, None] = {}
-        for predicate in self.predicates:
-            for node in predicate.find_all(exp.Column):
-                if node.table == self.left.alias:
-                    found[node.name] = None
-        return list(found)
-
-    def _key(self, name: str) -> str:
-        return f"u{self._used().index(name)}"
+    def _select(self, term: Term) -> str:
+        """The keys' values of left rows, in the order of the keys."""
+        binding = Binding({self.left.alias: term.columns})
+        values = {key.name: binding.apply(key.value) for key in self.keys}
+        return Term(term.items, values, term.where).select(list(values), weighted=False)
 
     def _equalities(self) -> dict[str, exp.Expr]:
-        """Left columns that a conjunct sets equal to an expression over the right side."""
+        """Keys that a conjunct sets equal to an expression over the right side, or to true."""
+        by_text = {render(key.value): key.name for key in self.keys}
         found: dict[str, exp.Expr] = {}
         for predicate in self.predicates:
-            while isinstance(predicate, exp.Paren):
-                predicate = predicate.this
-            if not isinstance(predicate, exp.EQ):
+            test = _bare(predicate)
+            if render(test) in by_text:
+                found.setdefault(by_text[render(test)], exp.true())
+            if not isinstance(test, (exp.EQ, exp.NullSafeEQ)):
                 continue
-            sides = (predicate.this, predicate.expression)
+            sides = (_bare(test.this), _bare(test.expression))
             for this, that in (sides, sides[::-1]):
-                plain = isinstance(this, exp.Column) and this.table == self.left.alias
-                if plain and aliases(that) <= {self.right.alias}:
-                    found.setdefault(this.name, that)
+                if render(this) in by_text and aliases(that) <= {self.right.alias}:
+                    found.setdefault(by_text[render(this)], that)
+        return {key.name: found[key.name] for key in self.keys if key.name in found}
+
+    def _strict(self) -> set[str]:
+        """Keys that never match where they are NULL (A5)."""
+        by_text = {render(key.value): key.name for key in self.keys}
+        found: set[str] = set()
+        for predicate in self.predicates:
+            test = _bare(predicate)
+            sides = [test]
+            if isinstance(test, _COMPARISONS[:6]):
+                sides += [_bare(test.this), _bare(test.expression)]
+            found |= {by_text[render(side)] for side in sides if render(side) in by_text}
         return found
 
     def _match(self, left: Term, counts: str) -> str:
-        """Bring a count back to left rows: a NULL under a strict equality has none (A5)."""
-        strict = self._equalities()
+        """Bring a count back to left rows: a NULL under a strict test has none."""
+        strict = self._strict()
+        binding = Binding({self.left.alias: left.columns})
         tests: list[str] = []
-        for name in self._used():
-            value, key = f"({render(left.columns[name])})", column(counts, self._key(name))
-            never = self.left.column(name).not_null
-            operator = "=" if name in strict or never else "IS NOT DISTINCT FROM"
-            tests.append(f"{value} {operator} {key}")
+        for key in self.keys:
+            value = f"({render(binding.apply(key.value))})"
+            stored = column(counts, key.name)
+            operator = "=" if key.name in strict or key.not_null else "IS NOT DISTINCT FROM"
+            tests.append(f"{value} {operator} {stored}")
+            if key.literal:
+                tests.append(f"{value}::text IS NOT DISTINCT FROM {column(counts, _text(key))}")
         return " AND ".join(tests) or "true"
 
-    def _bound(self, left: Mapping[str, exp.Expr], right: Term) -> list[exp.Expr]:
-        binding = Binding({self.left.alias: left, self.right.alias: right.columns})
-        return [binding.apply(predicate) for predicate in self.predicates]
+    def _over_keys(self, right: Term) -> list[exp.Expr]:
+        """The condition between values of the keys and right rows."""
+        by_text = {render(key.value): key.name for key in self.keys}
 
-    def _rest(self, term: Term, conditions: list[exp.Expr]) -> str:
-        """FROM and WHERE of the right side under the condition."""
-        plain = Term(term.items, {}, (*term.where, *conditions))
-        text = plain.select([], weighted=False)
-        return text.removeprefix("SELECT").strip()
+        def keyed(node: exp.Expr) -> exp.Expr:
+            if aliases(node) == {self.left.alias} and not isinstance(node, exp.Paren):
+                name = by_text.get(render(node))
+                return node if name is None else ref(_KEYS, name)
+            return node
+
+        binding = Binding({self.right.alias: right.columns})
+        return [binding.apply(p.copy().transform(keyed)) for p in self.predicates]
+
+
+def _text(key: MatchKey) -> str:
+    return f"{key.name}.text"
+
+
+def _bare(node: exp.Expr) -> exp.Expr:
+    while isinstance(node, exp.Paren):
+        node = node.this
+    return node
+
+
+def _rest(term: Term, conditions: Sequence[exp.Expr]) -> str:
+    """FROM and WHERE of the right side under the condition."""
+    plain = Term(term.items, {}, (*term.where, *conditions))
+    return plain.select([], weighted=False).removeprefix("SELECT").strip()

@@ -14,13 +14,15 @@ from functools import cached_property
 from sqlglot import exp
 
 from trickle_runtime.compiler.apply import Apply, Target
-from trickle_runtime.compiler.context import Context, Shared
+from trickle_runtime.compiler.context import CLOCK, Context, Shared
 from trickle_runtime.compiler.joining import equality
 from trickle_runtime.compiler.operators.aggregate import Aggregate
 from trickle_runtime.compiler.operators.base import Operator
+from trickle_runtime.compiler.operators.clock import Clock
 from trickle_runtime.compiler.operators.inner_join import InnerJoin
-from trickle_runtime.compiler.operators.partition import Partition
 from trickle_runtime.compiler.operators.project import Project
+from trickle_runtime.compiler.operators.recompute import Recompute
+from trickle_runtime.compiler.operators.reference import Reference
 from trickle_runtime.compiler.operators.scan import Scan
 from trickle_runtime.compiler.result import IndexAdvice, OutputColumn, StateTable, Step
 from trickle_runtime.compiler.schema import SourceRelation
@@ -29,7 +31,7 @@ from trickle_runtime.compiler.term import union
 from trickle_runtime.config import Schemas
 
 _REFILL = "TRUNCATE $state; INSERT INTO $state $query; ANALYZE $state"
-_DIFFERENCE = "SELECT $names, 1 AS __w FROM ($query) n UNION ALL SELECT $names, -1 FROM $table"
+_DIFFERENCE = "SELECT $names, 1 AS __pgt_w FROM ($query) n UNION ALL SELECT $names, -1 FROM $table"
 _INDEX = "CREATE INDEX ON $table ($columns)"
 _SLOT = re.compile(r"(?:CASE WHEN [^{}]*\{\w+\} > 0 THEN )?\{(\w+)\}(?: END)?")
 
@@ -57,11 +59,24 @@ class Plan:
         return tuple(name for name in order if name in key)
 
     @cached_property
-    def scans(self) -> tuple[Scan, ...]:
-        """Every read of a table."""
-        if self.root is None:
-            return ()
-        return tuple(node for node in self.root.walk() if isinstance(node, Scan))
+    def tables(self) -> dict[int, frozenset[int]]:
+        """Every table that the plan reads: relid and attribute numbers."""
+        found: dict[int, frozenset[int]] = {}
+        for operator in self.root.walk() if self.root is not None else ():
+            for relid, attnums in operator.tables().items():
+                found[relid] = found.get(relid, frozenset()) | attnums
+        return found
+
+    @cached_property
+    def always(self) -> frozenset[int]:
+        """Relids that count as changed at every refresh; ``CLOCK`` stands for the time."""
+        found: set[int] = set()
+        for operator in self.root.walk() if self.root is not None else ():
+            if isinstance(operator, Recompute):
+                found |= operator.always
+            elif isinstance(operator, Clock):
+                found.add(CLOCK)
+        return frozenset(found)
 
     def states(self, target: Target) -> tuple[StateTable, ...]:
         """Hidden tables, in the order in which they can be filled."""
@@ -147,9 +162,7 @@ class Plan:
         found: set[str] = set()
         for operator in self.root.walk():
             if operator.alias in aliases:
-                found |= {
-                    o.alias for o in operator.walk() if isinstance(o, (Aggregate, Partition))
-                }
+                found |= {o.alias for o in operator.walk() if o.stateful}
         return frozenset(found)
 
     def _apply(self, target: Target) -> Apply:
@@ -183,9 +196,10 @@ class Plan:
             return {}
         chain: list[Project] = []
         operator: Operator = root
-        while isinstance(operator, Project):
-            chain.append(operator)
-            operator = operator.child
+        while isinstance(operator, Project) or _sole(operator):
+            if isinstance(operator, Project):
+                chain.append(operator)
+            operator = operator.inputs[0]
         if not isinstance(operator, Aggregate):
             return {}
         shown = _shown(chain)
@@ -194,6 +208,11 @@ class Plan:
             return {}
         key = tuple(self._named([shown[k.column.name] for k in operator.group]))
         return {operator.alias: Shared(target.relation, slots, key)}
+
+
+def _sole(operator: Operator) -> bool:
+    """Whether an operator reads another that nobody else reads, and changes nothing."""
+    return isinstance(operator, Reference) and not operator.shared
 
 
 def _shown(chain: Sequence[Project]) -> dict[str, str]:
@@ -222,7 +241,7 @@ def _slots(aggregate: Aggregate, shown: Mapping[str, str]) -> dict[str, str] | N
             text = f"{{alias}}.{ident(shown[output.column.name])}"
             guarded = output.maintained.result.startswith("CASE")
             found.setdefault(match[1], f"coalesce({text}, 0)" if guarded else text)
-    wanted = {"__count", *(slot.name for slot in aggregate.slots)}
+    wanted = {"__pgt_count", *(slot.name for slot in aggregate.slots)}
     return found if wanted <= found.keys() else None
 
 
@@ -241,7 +260,7 @@ def _advise(join: InnerJoin, side: exp.Column, found: dict[tuple[int, str], Inde
 
 def _carried(operator: Operator, name: str | None) -> tuple[Operator | None, str | None]:
     """The input's column that an operator passes through unchanged."""
-    if name is None or len(operator.inputs) != 1 or isinstance(operator, Aggregate):
+    if name is None or len(operator.inputs) != 1 or operator.stateful:
         return None, None
     if isinstance(operator, Project):
         item = next(i for i in operator.items if i.column.name == name)

@@ -23,6 +23,8 @@ HINTS: dict[str, str] = {
     "USER_FUNCTION": "Declare the function IMMUTABLE if it is.",
     "SYSTEM_CATALOG": "System catalogs can't carry triggers.",
     "POLLED_SOURCE": "The source can't carry triggers; it is read again at each refresh.",
+    "HIDDEN_SOURCE": "Grant SELECT on what the view reads; it is read again at each refresh.",
+    "SYSTEM_COLUMN": "Use columns of the table; ctid and xmin change without a change of the row.",
     "WHOLE_ROW": "Name the columns instead of using the whole row.",
     "KEY_TYPE": "Cast the group key to a type with hashing, such as text.",
     "TOO_DEEP": "Split the query into views, or into stream tables of their own.",
@@ -32,8 +34,12 @@ HINTS: dict[str, str] = {
 
 
 class NotIncremental(Exception):
-    """A construct that only FULL refreshes can maintain."""
+    """A construct that no rule covers.
 
-    def __init__(self, code: str, detail: str) -> None:
+    ``whole``: recomputing a part of the query would not help, only FULL does.
+    """
+
+    def __init__(self, code: str, detail: str, *, whole: bool = False) -> None:
         super().__init__(f"{code}: {detail}")
         self.reason = Reason(code, detail, HINTS[code], "WARNING")
+        self.whole = whole

@@ -10,6 +10,33 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from trickle_runtime.compiler.result import OutputColumn
+
+
+@dataclass(frozen=True)
+class Described:
+    """The type of an expression, as PostgreSQL resolves it."""
+
+    name: str
+    type: str  # format_type() with typmod
+    base: str  # internal name of the type, e.g. int4, numeric, float8, text
+    collation: str | None
+    equality: bool
+    exact: bool
+    bounded: bool = True
+
+    def identity(self, name: str, *, not_null: bool = False) -> OutputColumn:
+        """A column of this type, for matching and netting rows."""
+        return OutputColumn(
+            name,
+            self.type,
+            not_null,
+            self.collation,
+            self.equality,
+            self.exact,
+            bounded=self.bounded,
+        )
+
 
 @dataclass(frozen=True)
 class SourceColumn:
@@ -22,6 +49,22 @@ class SourceColumn:
     equality: bool
     exact: bool
     scales: tuple[int, ...] | None  # display scales its values can have; None: any, or no number
+    base: str = ""  # internal name of the type
+    collation: str | None = None
+    bounded: bool = True
+
+    @property
+    def described(self) -> Described:
+        """The facts on its type."""
+        return Described(
+            self.name,
+            self.type,
+            self.base,
+            self.collation,
+            self.equality,
+            self.exact,
+            self.bounded,
+        )
 
 
 @dataclass(frozen=True)
@@ -37,6 +80,7 @@ class SourceRelation:
     indexes: tuple[tuple[str, ...], ...] = ()  # leading columns of each index
     definition: str | None = None  # of a view, canonical
     pgt_id: int | None = None  # of a stream table
+    readable: bool = True  # by our role, without a view between
 
 
 @dataclass(frozen=True)
@@ -50,24 +94,19 @@ class Functions:
     stable: frozenset[str] = frozenset()
 
 
-@dataclass(frozen=True)
-class Described:
-    """The type of an expression, as PostgreSQL resolves it."""
-
-    name: str
-    type: str  # format_type() with typmod
-    base: str  # internal name of the type, e.g. int4, numeric, float8, text
-    collation: str | None
-    equality: bool
-    exact: bool
-    bounded: bool = True
-
-
 class Describer(Protocol):
-    """Asks PostgreSQL for the types of a query's columns."""
+    """Asks PostgreSQL what only PostgreSQL knows of a query."""
 
     def describe(self, query: str) -> Sequence[Described]:
-        """Analyse ``query`` without running it and return its columns."""
+        """Analyse ``query`` without running it and return its columns.
+
+        Raises:
+            NotIncremental: it is no query to PostgreSQL.
+        """
+        ...
+
+    def tables(self, query: str) -> Mapping[int, frozenset[int]]:
+        """The tables that a query reads, below views as well: relid and attribute numbers."""
         ...
 
 

@@ -6,9 +6,11 @@ Invariant: every hole is filled and every argument is used, or ``KeyError``/``Ty
 
 from __future__ import annotations
 
+import hashlib
 import re
 
 _HOLE = re.compile(r"\$([a-z_]+)")
+_NAME_BYTES = 63  # PostgreSQL cuts longer identifiers (manual, 4.1.1)
 
 
 def fill(template: str, **parts: str) -> str:
@@ -49,3 +51,11 @@ def literal(value: str) -> str:
 def comma(parts: list[str] | tuple[str, ...]) -> str:
     """Join select-list or argument parts."""
     return ", ".join(parts)
+
+
+def dotted(prefix: str, name: str) -> str:
+    """The column name ``prefix.name``, as short as PostgreSQL keeps it."""
+    made = f"{prefix}.{name}"
+    if len(made.encode()) <= _NAME_BYTES:
+        return made
+    return f"{prefix}.{hashlib.md5(name.encode(), usedforsecurity=False).hexdigest()}"

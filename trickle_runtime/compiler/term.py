@@ -17,15 +17,25 @@ from sqlglot import exp
 from trickle_runtime.compiler.dialect import render
 from trickle_runtime.compiler.template import ident
 
-WEIGHT = "__w"
+WEIGHT = "__pgt_w"
 
 
 @dataclass(frozen=True)
 class FromItem:
-    """A relation in FROM: a quoted name, a CTE's name or a query in parentheses."""
+    """A relation in FROM: a quoted name, a CTE's name, a query in parentheses or a function.
+
+    ``definition`` names the columns behind the alias where the relation does not: a list in
+    parentheses, with types for a function that returns records.
+    """
 
     sql: str
     alias: str
+    definition: str = ""
+
+    @property
+    def text(self) -> str:
+        """The item as it stands in FROM."""
+        return f"{self.sql} AS {ident(self.alias)}{self.definition}"
 
 
 @dataclass(frozen=True)
@@ -58,7 +68,7 @@ class Term:
             outputs.append(f"{self.weight} AS {WEIGHT}")
         parts = [f"SELECT {', '.join(outputs)}"]
         if self.items:
-            parts.append("FROM " + ", ".join(f"{i.sql} AS {ident(i.alias)}" for i in self.items))
+            parts.append("FROM " + ", ".join(item.text for item in self.items))
         if self.where:
             parts.append("WHERE " + " AND ".join(f"({render(w)})" for w in self.where))
         return " ".join(parts)

@@ -129,6 +129,7 @@ def analysis_of(session: Session, schemas: Schemas, member: Member) -> Analysis:
         target=target(member),
         unique_key=unique_key,
         force_full=member.effective_mode == "full",
+        polled=[one.recorded for one in member.sources if one.mode == "poll"],
     )
     return definition.with_views(analysis, schemas)
 

@@ -46,8 +46,9 @@ class Definition:
 
     @property
     def always(self) -> bool:
-        """Whether every refresh has to compute the query."""
-        return any(reason.code in RESTLESS for reason in self.reasons)
+        """Whether its rows may change although no source is known to."""
+        restless = any(reason.code in RESTLESS for reason in self.reasons)
+        return bool(self.analysis.always) or (self.mode == "full" and restless)
 
 
 def define(
@@ -72,11 +73,12 @@ def define(
         search_path=settings["search_path"],
         target=target,
         unique_key=options.unique_key,
-        force_full=options.refresh_mode == "full" or bool(polled),
+        force_full=options.refresh_mode == "full",
+        polled=polled,
     )
     analysis = with_views(analysis, schemas)
     reasons = (*analysis.reasons, *(_poll_reason(name) for name in polled))
-    mode = "full" if polled else analysis.mode
+    mode = analysis.mode
     if options.refresh_mode == "differential" and mode != "differential":
         raise UnsupportedQuery(
             "the query can't be maintained differentially",
@@ -147,6 +149,7 @@ def plan(session: Session, schemas: Schemas, definition: Definition) -> dict[str
         "views": {str(row["relid"]): row["stamp"] for row in stamps},
         "functions": {str(oid): stamp for oid, stamp in analysis.functions.items()},
         "always": definition.always,
+        "restless": sorted(analysis.always),
         "volatile": any(one.code == "VOLATILE_FUNCTION" for one in definition.reasons),
         "sequential": analysis.target.sequential,
     }

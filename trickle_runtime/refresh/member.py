@@ -124,6 +124,7 @@ class Runner:
         places = {
             f"{prefix}.refreshing": "on",
             f"{prefix}.frontier": member.frontier or self._seen.snapshot,
+            f"{prefix}.clock": member.clock or self._seen.at.isoformat(),
             f"{prefix}.refresh_no": str(member.refresh_no + 1),
             "statement_timeout": self._seen.settings.statement_timeout,
         }

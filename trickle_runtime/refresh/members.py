@@ -69,6 +69,7 @@ class Member:
     skip_next: bool  # changes that the fuse held back are to be skipped
     blow_reason: str | None
     frontier: str | None
+    clock: str | None  # the time of the frontier
     upstream: Mapping[int, int]
     refresh_no: int
     version: int
@@ -101,6 +102,11 @@ class Member:
     def always(self) -> bool:
         """Whether its rows may change although no source does."""
         return bool(self.plan.get("always")) or any(source.polled for source in self.sources)
+
+    @property
+    def restless(self) -> frozenset[int]:
+        """Sources that count as changed at every refresh; 0 stands for the time."""
+        return frozenset(self.plan.get("restless", ()))
 
     @property
     def changes(self) -> int:

@@ -68,7 +68,7 @@ def _changed(member: Member, upstream: Mapping[int, int]) -> frozenset[int]:
         if one.pgt_id is not None and upstream[one.pgt_id] > member.upstream.get(one.pgt_id, -1)
     }
     tables = {one.relid for one in member.sources if one.pgt_id is not None}
-    return frozenset((captured - tables) | moved)
+    return frozenset((captured - tables) | moved) | member.restless
 
 
 def _must_be_full(member: Member) -> tuple[str, str] | None:

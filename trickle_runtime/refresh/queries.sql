@@ -24,7 +24,7 @@ FROM unnest(%(pgt_ids)s::bigint[]) AS held (pgt_id)
 WITH advanced AS (
     UPDATE pgtrickle.pgt_frontiers
     SET snapshot = %(snapshot)s::pg_snapshot, upstream = %(upstream)s::jsonb, refresh_no = refresh_no + 1,
-        version = version + 1, provisional = false, system_identifier = %(system_identifier)s
+        version = version + 1, provisional = false, system_identifier = %(system_identifier)s, clock = now()
     WHERE pgt_id = %(pgt_id)s AND version = %(version)s
     RETURNING refresh_no
 )
@@ -195,7 +195,7 @@ ALTER TABLE {relation} RENAME TO {name}
 -- name: filled
 UPDATE pgtrickle.pgt_frontiers
 SET snapshot = pg_current_snapshot(), upstream = %(upstream)s::jsonb, version = version + 1,
-    provisional = false, system_identifier = pgtrickle.pgt_system_identifier()
+    provisional = false, system_identifier = pgtrickle.pgt_system_identifier(), clock = now()
 WHERE pgt_id = %(pgt_id)s
 
 -- name: count_rows

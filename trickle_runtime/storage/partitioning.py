@@ -55,7 +55,7 @@ def ensure_partitions(
 
     Args:
         delta_relation: a relation, or a query in parentheses, with the table's columns and
-            ``__w``; rows with a positive weight count.
+            ``__pgt_w``; rows with a positive weight count.
     """
     if spec is None or not spec.self_creating:
         return []
@@ -75,7 +75,7 @@ def ensure_partitions(
 
 def fill_source(query: str) -> str:
     """Return a first fill as ``delta_relation``: all rows of the query are inserted."""
-    return render("(SELECT 1 AS __w, q.* FROM ({query}) AS q)", query=query)
+    return render("(SELECT 1 AS __pgt_w, q.* FROM ({query}) AS q)", query=query)
 
 
 def _missing_ranges(session: Session, relation: str, spec: PartitionSpec, delta: str) -> list[Row]:

@@ -51,7 +51,7 @@ bounds AS MATERIALIZED (
 ),
 keys AS MATERIALIZED (
     SELECT {usable_key} AS u
-    FROM (SELECT {key} AS key FROM {delta} AS d WHERE d.__w > 0) AS d
+    FROM (SELECT {key} AS key FROM {delta} AS d WHERE d.__pgt_w > 0) AS d
 ),
 buckets AS (
     SELECT {bucket} AS lo, {bucket} + {step} AS hi, count(*) AS n

@@ -69,7 +69,7 @@ CREATE TABLE {beside} (LIKE {relation} INCLUDING ALL EXCLUDING INDEXES EXCLUDING
 INSERT INTO {beside} ({columns}) SELECT {columns} FROM {relation}
 
 -- name: old_rows
-(SELECT 1 AS __w, r.* FROM {relation} AS r)
+(SELECT 1 AS __pgt_w, r.* FROM {relation} AS r)
 
 -- name: create_index
 CREATE {unique} INDEX {index} ON {beside} {definition}

@@ -40,8 +40,8 @@ def _columns(session, pgt_id):
 def test_it_has_the_columns_of_the_stream_table(session, stream_table):
     assert changelog.ensure(session, S, stream_table)
     assert _columns(session, stream_table) == [
-        ("refresh_no", "bigint"),
-        ("__w", "integer"),
+        ("__pgt_refresh", "bigint"),
+        ("__pgt_w", "integer"),
         ("k", "integer"),
         ("Net $", "numeric(8,2)"),
         ("t", "text"),
@@ -64,7 +64,7 @@ def test_it_is_made_anew_when_they_change(session, stream_table):
 
 
 def test_names_that_it_needs_itself(session, stream_table):
-    session.execute("ALTER TABLE st RENAME k TO refresh_no")
+    session.execute("ALTER TABLE st RENAME k TO __pgt_refresh")
     with pytest.raises(errors.InvalidConfig):
         changelog.ensure(session, S, stream_table)
 

@@ -175,7 +175,7 @@ def test_change_logs_are_cleaned_by_the_slowest_reader(consumer, session, write)
     lower, one, two = consumer("t"), consumer("t"), consumer("t")
     changelog.ensure(session, S, lower.pgt_id)
     session.execute(
-        f"INSERT INTO pgtrickle_changes.log_{lower.pgt_id} (refresh_no, __w)"
+        f"INSERT INTO pgtrickle_changes.log_{lower.pgt_id} (__pgt_refresh, __pgt_w)"
         " SELECT i, 1 FROM generate_series(1, 5) i"
     )
     relid = lower.store.get(lower.copy).pgt_relid
@@ -191,6 +191,6 @@ def test_change_logs_are_cleaned_by_the_slowest_reader(consumer, session, write)
     session.commit()
     assert cleanup.cleanup(session, S, batch=1) == 2
     rows = session.execute(
-        f"SELECT refresh_no FROM pgtrickle_changes.log_{lower.pgt_id} ORDER BY 1"
+        f"SELECT __pgt_refresh FROM pgtrickle_changes.log_{lower.pgt_id} ORDER BY 1"
     )
-    assert [row["refresh_no"] for row in rows] == [3, 4, 5]
+    assert [row["__pgt_refresh"] for row in rows] == [3, 4, 5]

@@ -59,7 +59,10 @@ def is_running(pid: int) -> bool:
     """Whether the process runs; one that ended and waits to be collected does not."""
     state = Path(f"/proc/{pid}/stat")
     if Path("/proc/self/stat").exists():
-        return state.exists() and state.read_text().rpartition(")")[2].split()[0] != "Z"
+        try:
+        return state.read_text().rpartition(")")[2].split()[0] != "Z"
+    except (FileNotFoundError, ProcessLookupError):  # gone, perhaps between opening and reading
+        return False
     try:
         os.kill(pid, 0)
     except ProcessLookupError:

@@ -104,7 +104,7 @@ def test_rows_that_need_no_partition_of_their_own(
     session: PsycopgSession, alerts: psycopg.Connection
 ) -> None:
     spec = make(session, (OutputColumn("k", "date"),), "RANGE:k:month")
-    nulls = "(SELECT 1 AS __w, NULL::date AS k)"
+    nulls = "(SELECT 1 AS __pgt_w, NULL::date AS k)"
     partitioning.ensure_partitions(session, RELATION, spec, nulls)
     session.execute("INSERT INTO marts.t VALUES (NULL)")
     assert not partitioning.default_growth(session, Schemas(), 1, RELATION, spec)

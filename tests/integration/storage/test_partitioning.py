@@ -39,7 +39,7 @@ def add(session: PsycopgSession, spec: PartitionSpec, *values: str) -> list[str]
     """Bring rows in as a refresh does: make their partitions, then insert."""
     rows = ", ".join(f"({value}::{spec.step_type}, 1)" for value in values)
     session.execute(
-        f"CREATE TEMP TABLE IF NOT EXISTS d AS SELECT 1 AS __w, * FROM {RELATION} LIMIT 0;"
+        f"CREATE TEMP TABLE IF NOT EXISTS d AS SELECT 1 AS __pgt_w, * FROM {RELATION} LIMIT 0;"
         f"TRUNCATE d; INSERT INTO d SELECT 1, * FROM (VALUES {rows}) AS v"
     )
     created = partitioning.ensure_partitions(session, RELATION, spec, "d")
@@ -198,7 +198,7 @@ def test_nonsense_keys_do_not_make_partitions_without_end(
 
 def test_only_inserted_rows_count(session: PsycopgSession) -> None:
     spec = make(session, "integer", "10")
-    delta = "(SELECT -1 AS __w, 5 AS k, 1 AS v)"
+    delta = "(SELECT -1 AS __pgt_w, 5 AS k, 1 AS v)"
     assert partitioning.ensure_partitions(session, RELATION, spec, delta) == []
 
 

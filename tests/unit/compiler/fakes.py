@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from trickle_runtime.compiler.schema import (
     Described,
@@ -23,6 +23,9 @@ class IntegersDescriber:
         first = query.split(" FROM ")[0]
         names = re.findall(r'AS "([^"]+)"', first)
         return [Described(name, "integer", "int4", None, True, True) for name in names]
+
+    def tables(self, query: str) -> Mapping[int, frozenset[int]]:
+        return {}
 
 
 def relation(relid: int, name: str, *columns: str, key: str | None = None) -> SourceRelation:

@@ -9,7 +9,7 @@ from trickle_runtime.compiler.apply import Target
 from trickle_runtime.compiler.dialect import parse
 from trickle_runtime.compiler.operators.base import Operator
 from trickle_runtime.compiler.plan import Plan
-from trickle_runtime.compiler.planner import Planner
+from trickle_runtime.compiler.planning.planner import Planner
 from trickle_runtime.compiler.reasons import HINTS, NotIncremental
 from trickle_runtime.compiler.result import OutputColumn
 from trickle_runtime.config import Schemas
@@ -61,13 +61,12 @@ def test_foreign_keys_reduce_the_key_of_a_join() -> None:
 
 
 def test_only_used_columns_are_read() -> None:
-    scans = {s.relation.name: {c.name for c in s.sources} for s in compiled(JOIN, "id", "z").scans}
-    assert scans == {"a": {"id", "x"}, "b": {"id", "x", "z"}, "c": {"id"}}
+    assert compiled(JOIN, "id", "z").tables == {1: {1, 2}, 2: {1, 2, 3}, 3: {1}}
 
 
 def test_columns_of_a_subquery_that_nobody_reads_are_not_captured() -> None:
     text = "SELECT q.id FROM ( SELECT a.id, a.x, a.y FROM public.a) q"
-    assert [c.name for s in compiled(text, "id").scans for c in s.sources] == ["id"]
+    assert compiled(text, "id").tables == {1: {1}}
 
 
 def test_aggregate_that_shows_its_state_keeps_none() -> None:
@@ -79,7 +78,7 @@ def test_hidden_count_needs_a_state() -> None:
     text = "SELECT x, sum(id) AS s FROM public.a GROUP BY x"
     states = compiled(text, "x", "s").states(Target(1, "st"))
     assert len(states) == 1
-    assert "__count" in states[0].query
+    assert "__pgt_count" in states[0].query
 
 
 def test_unchanged_source_has_no_term() -> None:
@@ -102,23 +101,14 @@ def test_log_and_partitions_reach_the_statement() -> None:
     target = Target(7, "st", log=True, partition_columns=("x",))
     sql = compiled(text, "id", "x").delta_steps(target, frozenset({1}))[0].sql
     assert '"pgtrickle_changes"."log_7"' in sql
-    assert '"st"."x" = "n"."old.x"' in sql
+    assert '"st"."x" = "n"."__pgt_old.x"' in sql
 
 
 REFUSED = [
-    (
-        "SELECT id FROM public.a WHERE ((EXISTS ( SELECT 1 FROM public.b)) OR (x > 1))",
-        "SUBQUERY",
-    ),
-    ("SELECT (x IN ( SELECT b.x FROM public.b)) AS id FROM public.a", "SUBQUERY"),
     ("SELECT id FROM public.a LIMIT 3", "LIMIT"),
     ("SELECT CURRENT_DATE AS id FROM public.a", "STABLE_FUNCTION"),
     ("SELECT oid AS id FROM pg_class", "SYSTEM_CATALOG"),
     ("SELECT id FROM public.a TABLESAMPLE bernoulli (10)", "TABLE_SAMPLE"),
-    (
-        "WITH RECURSIVE r(id) AS ( SELECT 1 UNION SELECT r.id FROM r) SELECT r.id FROM r",
-        "RECURSIVE",
-    ),
 ]
 
 
@@ -139,7 +129,7 @@ def test_volatile_function_is_refused() -> None:
 def test_order_without_limit_is_dropped_and_said() -> None:
     planner = Planner(schema(A), IntegersDescriber())
     planner.plan(parse("SELECT id FROM public.a ORDER BY id"), ["id"])
-    assert [note.code for note in planner.notes] == ["ORDER_DROPPED"]
+    assert [note.code for note in planner.tools.notes] == ["ORDER_DROPPED"]
 
 
 def test_equal_columns_stand_in_for_each_other_in_a_key() -> None:

@@ -44,6 +44,7 @@ MEMBER = Member(
     sources=(TABLE, LOWER),
     past=(),
     full=None,
+    clock=None,
 )
 
 

@@ -65,7 +65,8 @@ CREATE TABLE pgtrickle.pgt_frontiers (
     refresh_no bigint NOT NULL DEFAULT 0,   -- number of this table's own last refresh that changed rows
     version bigint NOT NULL DEFAULT 1,
     provisional boolean NOT NULL DEFAULT true,
-    system_identifier bigint NOT NULL       -- pgt_system_identifier(): a restored or cloned database has another
+    system_identifier bigint NOT NULL,      -- pgt_system_identifier(): a restored or cloned database has another
+    clock timestamptz                       -- now() of that snapshot's transaction: bounds that move with the time
 );
 
 CREATE TABLE pgtrickle.pgt_dependencies (
@@ -354,8 +355,8 @@ BEGIN
     LOOP
         RETURN QUERY EXECUTE format($q$
             SELECT $1, $2, sum(n)::bigint, NULL, NULL, false FROM (
-                SELECT greatest(sum(l.__w) FILTER (WHERE l.__w > 0), -sum(l.__w) FILTER (WHERE l.__w < 0)) AS n
-                FROM pgtrickle_changes.%I l WHERE l.refresh_no > $3 GROUP BY l.refresh_no
+                SELECT greatest(sum(l.__pgt_w) FILTER (WHERE l.__pgt_w > 0), -sum(l.__pgt_w) FILTER (WHERE l.__pgt_w < 0)) AS n
+                FROM pgtrickle_changes.%I l WHERE l.__pgt_refresh > $3 GROUP BY l.__pgt_refresh
             ) refreshes HAVING count(*) > 0
         $q$, r.relname) USING r.pgt_id, r.source_relid, r.consumed;
     END LOOP;

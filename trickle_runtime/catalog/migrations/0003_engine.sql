@@ -143,7 +143,7 @@ BEGIN
                 coalesce(pending.changes, 0) AS changes, s.plan -> 'states' AS states,
                 pending.pgt_id IS NOT NULL OR behind.pgt_id IS NOT NULL OR moved.pgt_id IS NOT NULL
                     OR NOT s.is_populated OR s.reinit_reason IS NOT NULL
-                    OR s.effective_mode = 'full' AND (s.plan ->> 'always')::boolean
+                    OR (s.plan ->> 'always')::boolean
                     OR coalesce(f.system_identifier <> system OR pg_snapshot_xmax(f.snapshot) > next_xid, true) AS stale
             FROM pgtrickle.pgt_stream_tables s
             LEFT JOIN pgtrickle.pgt_frontiers f ON f.pgt_id = s.pgt_id
@@ -227,6 +227,7 @@ BEGIN
                 'blow_reason', s.blow_reason,
                 'skip_next', coalesce((SELECT x.skip_next FROM pgtrickle.pgt_fuses x WHERE x.pgt_id = s.pgt_id), false),
                 'frontier', f.snapshot::text,
+                'clock', f.clock::text,
                 'upstream', coalesce(f.upstream, '{}'),
                 'refresh_no', coalesce(f.refresh_no, 0),
                 'version', coalesce(f.version, 0),

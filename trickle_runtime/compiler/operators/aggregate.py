@@ -2,7 +2,7 @@
 
     ΔΓ = -old rows, +new rows of the groups that the child's delta touches
 
-The state table keeps one row per group: its keys, ``__count`` and what the functions need. A
+The state table keeps one row per group: its keys, ``__pgt_count`` and what the functions need. A
 group exists iff its count is positive; the one group of a query without GROUP BY always exists.
 The new row is old state plus contributions; groups that addition can't tell are recomputed from
 the child's current rows, restricted inside the child's own flat join (amendment B7).
@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from typing import ClassVar
 
 from sqlglot import exp
 
@@ -71,6 +72,8 @@ class Feed:
 @dataclass(frozen=True)
 class Aggregate(Operator):
     """Groups of the rows of ``child``."""
+
+    stateful: ClassVar[bool] = True
 
     alias: str
     child: Operator
@@ -133,10 +136,10 @@ class Aggregate(Operator):
             Term(
                 (FromItem(name, self.alias),),
                 self._columns(self._pair_access(prefix, self.alias)),
-                (raw(f"{column(self.alias, flag)} AND {column(self.alias, '__diff')}"),),
+                (raw(f"{column(self.alias, flag)} AND {column(self.alias, '__pgt_diff')}"),),
                 sign=sign,
             )
-            for prefix, flag, sign in (("o_", "__old", -1), ("n_", "__new", 1))
+            for prefix, flag, sign in (("o_", "__pgt_old", -1), ("n_", "__pgt_new", 1))
         )
 
     def pairs(self, out: Context) -> Pairs | None:
@@ -149,8 +152,8 @@ class Aggregate(Operator):
         return Pairs(
             name,
             frozenset(key.column.name for key in self.group),
-            raw(column(name, "__old")),
-            raw(column(name, "__new")),
+            raw(column(name, "__pgt_old")),
+            raw(column(name, "__pgt_new")),
             self._columns(self._pair_access("o_", name)),
             self._columns(self._pair_access("n_", name)),
             negative if shared else "false",
@@ -195,7 +198,7 @@ class Aggregate(Operator):
         """Conditions on a changed group: its count is negative, a sum is not a number."""
         sums = [column(name, f"n_{slot.name}") for slot in self.slots if not slot.finite]
         odd = " OR ".join(fill(_NOT_A_NUMBER, sum=value) for value in sums) or "false"
-        return f"{column(name, 'n___count')} < 0", odd
+        return f"{column(name, 'n___pgt_count')} < 0", odd
 
     def _changes(self, out: Context, *, checked: bool = True) -> str:
         """Name the changed groups, and maintain the state; once per statement."""
@@ -226,7 +229,7 @@ class Aggregate(Operator):
         """Rows to aggregate (keys, inputs, weight), from the child and the feeds."""
         names = [k.identity.name for k in self.group] + [r.name for r in self.rows]
         if self.feeds:
-            names.append("__m")
+            names.append("__pgt_m")
         terms = [self._row(term) for relation in main for term in relation]
         for feed, relation in zip(self.feeds, feeds, strict=True):
             terms += [self._feed_row(feed, term) for term in relation]
@@ -243,7 +246,7 @@ class Aggregate(Operator):
         for row in self.rows:
             missing = raw(f"NULL::{row.type}")
             columns[row.name] = missing if row.value is None else binding.apply(row.value)
-        return replace(term, columns={**columns, "__m": exp.Literal.number(1)})
+        return replace(term, columns={**columns, "__pgt_m": exp.Literal.number(1)})
 
     def _feed_row(self, feed: Feed, term: Term) -> Term:
         names = zip(self.group, feed.key_names, strict=True)
@@ -252,7 +255,7 @@ class Aggregate(Operator):
             supplied = row.name == feed.input
             value = term.columns[feed.value_name] if supplied else raw(f"NULL::{row.type}")
             columns[row.name] = value
-        return replace(term, columns={**columns, "__m": exp.Literal.number(0)})
+        return replace(term, columns={**columns, "__pgt_m": exp.Literal.number(0)})
 
     def _touched(self, out: Context, touched: str) -> str:
         """Current rows of the child in the touched groups."""
@@ -297,14 +300,14 @@ class Aggregate(Operator):
         if shared:
             return {n: over(sql, {"alias": ident(alias)}) for n, sql in shared.slots.items()}
         names = [k.identity.name for k in self.group] + [s.name for s in self.slots]
-        return {name: column(alias, name) for name in (*names, "__count")}
+        return {name: column(alias, name) for name in (*names, "__pgt_count")}
 
     def _pair_access(self, prefix: str, alias: str) -> dict[str, str]:
         """Slots of the old or new row; NULL where there is none, so that nothing divides by 0."""
-        there = column(alias, "__old" if prefix == "o_" else "__new")
+        there = column(alias, "__pgt_old" if prefix == "o_" else "__pgt_new")
         access = {
             name: f"CASE WHEN {there} THEN {column(alias, prefix + name)} END"
-            for name in ("__count", *(slot.name for slot in self.slots))
+            for name in ("__pgt_count", *(slot.name for slot in self.slots))
         }
         return access | {k.identity.name: column(alias, k.identity.name) for k in self.group}
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import ClassVar
 
 from sqlglot import exp
 
@@ -63,6 +64,7 @@ class Operator(ABC):
     """A node of the plan. Frozen; ``alias`` is unique in the plan."""
 
     alias: str
+    stateful: ClassVar[bool] = False  # it keeps a table
 
     @property
     @abstractmethod
@@ -102,6 +104,10 @@ class Operator(ABC):
     def nodes(self, out: Context) -> Iterator[Node]:
         """State tables of this operator alone."""
         return iter(())
+
+    def tables(self) -> Mapping[int, frozenset[int]]:
+        """Tables that this operator itself reads: relid and attribute numbers."""
+        return {}
 
     def changed(self, out: Context) -> bool:
         """Whether a source below has pending changes."""

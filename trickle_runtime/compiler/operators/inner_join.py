@@ -80,7 +80,7 @@ class InnerJoin(Operator):
 
     def current(self, out: Context) -> Relation:
         """One flat join of the inputs' rows."""
-        relations = [current_term(part, part.current(out)) for part in self.parts]
+        relations = [current_term(part, out) for part in self.parts]
         return (self._join(self.parts, relations, 1, self.predicates),)
 
     def delta(self, out: Context) -> Relation:
@@ -113,8 +113,7 @@ class InnerJoin(Operator):
                 rest = [part for part in parts if part.alias not in names]
                 ordered = [*chosen, *rest]  # deltas first: the planner starts from them (B9)
                 relations = [
-                    deltas[p.alias] if p.alias in names else current_term(p, p.current(out))
-                    for p in ordered
+                    deltas[p.alias] if p.alias in names else current_term(p, out) for p in ordered
                 ]
                 terms.append(self._join(ordered, relations, (-1) ** (size - 1), predicates))
         return tuple(terms)
@@ -139,9 +138,9 @@ class InnerJoin(Operator):
         inner = tuple(p for p in predicates if aliases(p) <= known)
         outer = tuple(p for p in predicates if not aliases(p) <= known)
         delta_rest = self._named(rest, self._delta(rest, inner, out), out)
-        rows = [current_term(part, part.current(out)) for part in rest]
+        rows = [current_term(part, out) for part in rest]
         new_rest = self._join(rest, rows, 1, inner)
-        delta_peel, new_peel = delta_term(peel, out), current_term(peel, peel.current(out))
+        delta_peel, new_peel = delta_term(peel, out), current_term(peel, out)
         pairs = (
             (delta_rest, new_peel, 1),
             (new_rest, delta_peel, 1),
@@ -197,9 +196,9 @@ class InnerJoin(Operator):
 
     def _binding(self, columns: dict[str, exp.Expr]) -> Binding:
         bound: dict[str, dict[str, exp.Expr]] = {}
-        for full, value in columns.items():
-            alias, name = full.split(".", 1)
-            bound.setdefault(alias, {})[name] = value
+        for part in self.parts:
+            shown = {c.name: output_name(part.alias, c.name) for c in part.columns}
+            bound[part.alias] = {n: columns[full] for n, full in shown.items() if full in columns}
         return Binding(bound)
 
     def _needed_parts(self, first: Operator) -> list[Operator]:

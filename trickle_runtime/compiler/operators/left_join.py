@@ -16,7 +16,7 @@ from sqlglot import exp
 from trickle_runtime.compiler.context import Context
 from trickle_runtime.compiler.dialect import render
 from trickle_runtime.compiler.joining import current_term, equality, output_name
-from trickle_runtime.compiler.matching import Matches
+from trickle_runtime.compiler.matching import Matches, MatchKey
 from trickle_runtime.compiler.operators.base import Column, Operator
 from trickle_runtime.compiler.template import fill, ident
 from trickle_runtime.compiler.term import FromItem, Relation, Term, raw, ref
@@ -31,6 +31,7 @@ class LeftJoin(Operator):
     alias: str
     inner: Operator
     types: tuple[tuple[str, str], ...]  # of the right side's columns
+    match: tuple[MatchKey, ...]
 
     @property
     def left(self) -> Operator:
@@ -89,7 +90,7 @@ class LeftJoin(Operator):
         condition = " AND ".join(f"({render(p)})" for p in self.expressions()) or "true"
         text = fill(
             _JOINED,
-            columns=", ".join(outputs) or "1 AS __one",
+            columns=", ".join(outputs) or "1 AS __pgt_one",
             left=left,
             right=right,
             l=ident(self.left.alias),
@@ -101,7 +102,7 @@ class LeftJoin(Operator):
     def delta(self, out: Context) -> Relation:
         """The inner join's delta, and the padded one of the rows without a partner."""
         predicates = tuple(self.expressions())
-        matches = Matches(self.alias, self.left, self.right, predicates)
+        matches = Matches(self.alias, self.left, self.right, predicates, self.match)
         unmatched = matches.delta(out, matched=False)
         return (*self.inner.delta(out), *(self._padded(term) for term in unmatched))
 
@@ -114,7 +115,7 @@ class LeftJoin(Operator):
         return replace(self, inner=self.inner.keep(needed, inputs))
 
     def _select(self, side: Operator, out: Context) -> str:
-        term = current_term(side, side.current(out))
+        term = current_term(side, out)
         return term.select([c.name for c in side.columns], weighted=False)
 
     def _padded(self, term: Term) -> Term:

@@ -12,12 +12,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from typing import ClassVar
 
 from sqlglot import exp
 
 from trickle_runtime.compiler.context import Context
 from trickle_runtime.compiler.groups import GroupSql
 from trickle_runtime.compiler.identity import hash_expression, match_key, needs_hash
+from trickle_runtime.compiler.keys import PartitionKey
 from trickle_runtime.compiler.operators.base import Column, Node, Operator
 from trickle_runtime.compiler.result import OutputColumn
 from trickle_runtime.compiler.template import column, comma, fill, ident
@@ -25,19 +27,11 @@ from trickle_runtime.compiler.term import WEIGHT, FromItem, Relation, Term, bind
 
 _TOUCHED = "MATERIALIZED (SELECT DISTINCT $names FROM ($rows) r)"
 _FRESH = "MATERIALIZED ($body)"
-_CHANGES = """MATERIALIZED (SELECT $stored, -1 AS __w FROM $state st, $touched t WHERE $match
+_CHANGES = """MATERIALIZED (SELECT $stored, -1 AS __pgt_w FROM $state st, $touched t WHERE $match
  UNION ALL SELECT $fresh, 1 FROM $rows f)"""
 _DELETE = "DELETE FROM $state AS st USING $touched t WHERE $match"
-_INSERT = "INSERT INTO $state ($names) SELECT $names FROM $changes c WHERE c.__w > 0"
+_INSERT = "INSERT INTO $state ($names) SELECT $names FROM $changes c WHERE c.__pgt_w > 0"
 _INDEX = "CREATE INDEX ON $state ($columns)"
-
-
-@dataclass(frozen=True)
-class PartitionKey:
-    """A partition key: its expression over the child and the facts on its type."""
-
-    value: exp.Expr
-    identity: OutputColumn
 
 
 @dataclass(frozen=True)
@@ -46,6 +40,8 @@ class Partition(Operator):
 
     ``body`` is a SELECT with the hole ``$rows``: the child's columns and the keys, as ``r``.
     """
+
+    stateful: ClassVar[bool] = True
 
     alias: str
     child: Operator
@@ -126,7 +122,7 @@ class Partition(Operator):
     def _changes(self, out: Context) -> str:
         delta = tuple(self._row(term) for term in self.child.delta(out))
         keys = [k.name for k in self.identity]
-        names = comma([ident(k) for k in keys] or ["1 AS __one"])
+        names = comma([ident(k) for k in keys] or ["1 AS __pgt_one"])
         rows = union(delta, keys, weighted=False)
         touched = out.add(f"touched_{self.alias}", fill(_TOUCHED, names=names, rows=rows))
         restricted: list[Term] = []

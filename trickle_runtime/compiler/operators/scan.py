@@ -19,12 +19,12 @@ from trickle_runtime.compiler.schema import SourceColumn, SourceRelation
 from trickle_runtime.compiler.template import column, comma, fill, ident, literal
 from trickle_runtime.compiler.term import WEIGHT, FromItem, Relation, Term, ref
 
-_BUFFER = """(SELECT $columns, CASE WHEN b.op IN ('I', 'A') THEN 1 ELSE -1 END AS __w
+_BUFFER = """(SELECT $columns, CASE WHEN b.op IN ('I', 'A') THEN 1 ELSE -1 END AS __pgt_w
  FROM $buffer b
  WHERE NOT pg_visible_in_snapshot(b.xid, (SELECT current_setting($frontier)::pg_snapshot)))"""
 
-_LOG = """(SELECT $columns, l.__w FROM $log l
- WHERE l.refresh_no > (SELECT current_setting($consumed)::bigint))"""
+_LOG = """(SELECT $columns, l.__pgt_w FROM $log l
+ WHERE l.__pgt_refresh > (SELECT current_setting($consumed)::bigint))"""
 
 
 @dataclass(frozen=True)
@@ -50,6 +50,10 @@ class Scan(Operator):
     def table(self) -> str:
         """Qualified, quoted name."""
         return f"{ident(self.relation.schema)}.{ident(self.relation.name)}"
+
+    def tables(self) -> Mapping[int, frozenset[int]]:
+        """The table."""
+        return {self.relation.relid: frozenset(s.attnum for s in self.sources)}
 
     def changed(self, out: Context) -> bool:
         """Whether the table has pending changes."""
@@ -82,7 +86,7 @@ class Scan(Operator):
     def _changes(self, out: Context) -> str:
         if self.relation.pgt_id is not None:
             return self._log(out, self.relation.pgt_id)
-        names = [f"b.c{s.attnum} AS {ident(s.name)}" for s in self.sources] or ["1 AS __none"]
+        names = [f"b.c{s.attnum} AS {ident(s.name)}" for s in self.sources] or ["1 AS __pgt_none"]
         return fill(
             _BUFFER,
             columns=comma(names),
@@ -91,7 +95,7 @@ class Scan(Operator):
         )
 
     def _log(self, out: Context, pgt_id: int) -> str:
-        names = [column("l", s.name) for s in self.sources] or ["1 AS __none"]
+        names = [column("l", s.name) for s in self.sources] or ["1 AS __pgt_none"]
         return fill(
             _LOG,
             columns=comma(names),

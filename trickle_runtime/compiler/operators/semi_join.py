@@ -15,7 +15,7 @@ from sqlglot import exp
 
 from trickle_runtime.compiler.context import Context
 from trickle_runtime.compiler.joining import current_term
-from trickle_runtime.compiler.matching import Matches
+from trickle_runtime.compiler.matching import Matches, MatchKey
 from trickle_runtime.compiler.operators.base import Column, Operator
 from trickle_runtime.compiler.term import Relation, restrict
 
@@ -28,6 +28,7 @@ class SemiJoin(Operator):
     left: Operator
     right: Operator
     predicates: tuple[exp.Expr, ...]
+    match: tuple[MatchKey, ...]
     negated: bool = False
 
     @property
@@ -51,7 +52,7 @@ class SemiJoin(Operator):
 
     def current(self, out: Context) -> Relation:
         """EXISTS, or NOT EXISTS."""
-        left = current_term(self.left, self.left.current(out))
+        left = current_term(self.left, out)
         test = self._matches.exists(left, out)
         return (restrict(left, exp.Not(this=test) if self.negated else test),)
 
@@ -72,4 +73,4 @@ class SemiJoin(Operator):
 
     @property
     def _matches(self) -> Matches:
-        return Matches(self.alias, self.left, self.right, self.predicates)
+        return Matches(self.alias, self.left, self.right, self.predicates, self.match)

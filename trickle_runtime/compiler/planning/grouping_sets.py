@@ -91,7 +91,7 @@ def _outside_calls(
     kept: dict[str, exp.Expr] = {}
     holder = exp.Paren(this=expression)
     for number, call in enumerate(list(calls(holder))):
-        name = f"__call_{number}"
+        name = f"__pgt_call_{number}"
         kept[name] = call.copy()
         call.replace(exp.var(name))
     changed = holder.this.transform(blank)

@@ -8,7 +8,8 @@ from __future__ import annotations
 from sqlglot import exp
 
 from trickle_runtime.compiler.dialect import render
-from trickle_runtime.compiler.grouping import Call, aggregate_calls, take_apart
+from trickle_runtime.compiler.planning.grouping import Call, aggregate_calls, take_apart
+from trickle_runtime.compiler.planning.scope import is_planned
 from trickle_runtime.compiler.schema import Functions
 from trickle_runtime.compiler.term import ref
 
@@ -23,6 +24,7 @@ class Shelf:
         self._calls: dict[str, exp.Expr] = {}
         for key in keys:
             self._keys.setdefault(_text(key), key)
+        self._kinds = {type(key) for key in keys} | {exp.Paren}
 
     @property
     def keys(self) -> list[tuple[str, exp.Expr]]:
@@ -44,9 +46,14 @@ class Shelf:
         return holder.this.transform(self._key, copy=True)
 
     def _key(self, node: exp.Expr) -> exp.Expr:
+        if isinstance(node, exp.Column):
+            if not is_planned(node) or node.table == self.alias:
+                return node
+        elif type(node) not in self._kinds:
+            return node
         text = _text(node)
         if text not in self._keys:
-            if not isinstance(node, exp.Column) or node.table == self.alias:
+            if not isinstance(node, exp.Column):
                 return node
             self._keys[text] = node.copy()  # functionally dependent on a grouped primary key
         return ref(self.alias, f"k{list(self._keys).index(text)}")

@@ -6,35 +6,24 @@ Invariant: the types that decide between addition and recomputing come from Post
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from sqlglot import exp
 
 from trickle_runtime.compiler import aggregates, nullability, scales
-from trickle_runtime.compiler.context import Context
 from trickle_runtime.compiler.dialect import render
 from trickle_runtime.compiler.operators.aggregate import Aggregate, Feed, Input, Key, Output
 from trickle_runtime.compiler.operators.base import Column, Operator
-from trickle_runtime.compiler.operators.project import Item, Project
+from trickle_runtime.compiler.planning.tools import Tools
 from trickle_runtime.compiler.reasons import NotIncremental
-from trickle_runtime.compiler.result import OutputColumn
-from trickle_runtime.compiler.schema import Described, Describer, Functions
-from trickle_runtime.compiler.term import ref, union
+from trickle_runtime.compiler.schema import Described, Functions
+from trickle_runtime.compiler.term import ref
 from trickle_runtime.compiler.volatility import function_name
 
 _INSENSITIVE = frozenset({"min", "max", "bool_and", "bool_or", "every"})
-
-
-@dataclass(frozen=True)
-class Tools:
-    """What planning needs besides the tree."""
-
-    describer: Describer
-    functions: Functions
-    context: Callable[[], Context]
-    alias: Callable[[str], str]
-    note: Callable[[str, str], None]
+# Aggregates for which a row with a NULL is as good as no row; array_agg and others show it.
+_SKIP_NULLS = _INSENSITIVE | aggregates.ADDITIVE
 
 
 @dataclass(frozen=True)
@@ -54,7 +43,8 @@ class Call:
     def simple(self) -> bool:
         """Whether it is a function of one argument and the rows that pass the condition."""
         plain = not self.ordered and "." not in self.function
-        return plain and (self.star or len(self.arguments) == 1)
+        filtered = self.condition is None or self.function in _SKIP_NULLS
+        return plain and filtered and (self.star or len(self.arguments) == 1)
 
     @property
     def argument(self) -> exp.Expr | None:
@@ -121,7 +111,7 @@ def take_apart(node: exp.Expr, name: str) -> Call:
     return Call(node, name, function, taken, star, distinct, ordered, condition)
 
 
-def plan_distinct(alias: str, child: Operator, tools: Tools) -> Operator:
+def plan_distinct(alias: str, child: Operator, tools: Tools) -> Aggregate:
     """DISTINCT: group by all columns."""
     keys = [(c.name, ref(child.alias, c.name)) for c in child.columns]
     return plan_aggregate(alias, child, keys, [], tools)
@@ -131,6 +121,19 @@ def counted(name: str, condition: exp.Expr) -> Call:
     """``count(*) FILTER (WHERE condition)``, not in the query's text."""
     node = exp.Anonymous(this="count", expressions=[exp.Star()])
     return Call(node, name, "count", (), True, False, False, condition)
+
+
+def counting(value: exp.Expr, type_: str) -> list[Call]:
+    """The number of rows, ``n``, and an array of their values, ``value``."""
+    shown = value.copy()
+    if type_.endswith("[]"):  # an array of arrays has dimensions instead of elements
+        shown = exp.Cast(this=shown, to=exp.DataType.build("text", dialect="postgres"))
+    node = exp.Anonymous(this="array_agg", expressions=[shown])
+    star = exp.Anonymous(this="count", expressions=[exp.Star()])
+    return [
+        Call(star, "n", "count", (), True, False, False, None),
+        Call(node, "value", "array_agg", (shown,), False, False, False, None),
+    ]
 
 
 def plan_aggregate(
@@ -207,28 +210,14 @@ class _Builder:
         return self.texts[text]
 
     def _describe(self) -> Sequence[Described]:
-        values = [value for _, value in self.keys] + self.values
-        if not values:
-            return []
-        items = tuple(Item(Column(f"v{i}"), value) for i, value in enumerate(values))
-        probe = Project(self.tools.alias("probe"), self.child, items)
-        names = [item.column.name for item in items]
-        query = union(probe.current(self.tools.context()), names, weighted=False)
-        return self.tools.describer.describe(query)
+        return self.tools.types_of([*(value for _, value in self.keys), *self.values], self.child)
 
     def _key(self, position: int, described: Described) -> Key:
         name, value = self.keys[position]
         if not described.equality:
             raise NotIncremental("KEY_TYPE", f"{render(value)} is of type {described.type}")
         not_null = nullability.never_null(value, [self.child])
-        identity = OutputColumn(
-            f"k{position}",
-            described.type,
-            not_null,
-            described.collation,
-            exact=described.exact,
-            bounded=described.bounded,
-        )
+        identity = described.identity(f"k{position}", not_null=not_null)
         found = scales.scales_of(value, self._scales)
         return Key(Column(name, not_null, found), value, identity)
 
@@ -326,10 +315,7 @@ class _Builder:
         return self._argument(number).scales
 
     def _result_type(self, call: Call) -> str:
-        item = Item(Column("v"), call.node.copy())
-        probe = Project(self.tools.alias("probe"), self.child, (item,))
-        query = union(probe.current(self.tools.context()), ["v"], weighted=False)
-        return self.tools.describer.describe(query)[0].type
+        return self.tools.types_of([call.node], self.child)[0].type
 
 
 def _expressions(node: exp.Expr) -> list[exp.Expr]:

@@ -1,0 +1,132 @@
+"""Syntax that sqlglot does not read: written as plain calls before parsing, and back after.
+
+``ROWS FROM(f(a), g(b))`` becomes ``rows_from(f(a), g(b))``; constructs with a grammar of their
+own, ``JSON_TABLE(doc, 'path' COLUMNS (…))``, become ``opaque('template', doc)`` with their
+expressions as arguments. Invariant: what is not recognised stays as it is and fails to parse.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Sequence
+
+_ROWS_FROM = re.compile(r"\bROWS FROM\s*\(")
+_JSON = re.compile(r"\b(JSON_TABLE|JSON_VALUE|JSON_QUERY|JSON_EXISTS)\s*\(")
+_XML = re.compile(r"\bXMLTABLE\s*\(")
+_HOLE = re.compile(r"\$(\d|\$)")
+
+_Encode = Callable[["re.Match[str]", str], "str | None"]
+
+ROWS_FROM = "rows_from"
+OPAQUE = "opaque"
+
+
+def encode(sql: str) -> str:
+    """Write the constructs as calls."""
+    for pattern, encoded in ((_ROWS_FROM, _rows_from), (_JSON, _json), (_XML, _xml)):
+        sql = _replace(sql, pattern, encoded)
+    return sql
+
+
+def decode(name: str, arguments: Sequence[str], template: str | None) -> str | None:
+    """The text of a call that ``encode`` has made; None where it is another call.
+
+    Args:
+        name: of the function.
+        arguments: rendered.
+        template: the first argument as a plain text, where it is a literal.
+    """
+    if name == ROWS_FROM:
+        return f"ROWS FROM({', '.join(arguments)})"
+    if name == OPAQUE and template is not None:
+        return _HOLE.sub(lambda hole: "$" if hole[1] == "$" else arguments[int(hole[1])], template)
+    return None
+
+
+def _replace(sql: str, pattern: re.Pattern[str], encoded: _Encode) -> str:
+    """Rewrite every construct that starts outside of quotes."""
+    position = 0
+    while (found := pattern.search(sql, position)) is not None:
+        if _quoted(sql, found.start()):
+            position = found.end()
+            continue
+        end = _closing(sql, found.end() - 1)
+        text = None if end is None else encoded(found, sql[found.end() : end])
+        if text is None or end is None:
+            position = found.end()
+            continue
+        sql = sql[: found.start()] + text + sql[end + 1 :]
+        position = found.start() + len(OPAQUE)
+    return sql
+
+
+def _rows_from(found: re.Match[str], inside: str) -> str | None:
+    return None if re.search(r"\bAS\s*\(", inside) else f"{ROWS_FROM}({inside})"
+
+
+def _json(found: re.Match[str], inside: str) -> str | None:
+    comma = _comma(inside)
+    if comma is None or re.search(r"\bPASSING\b", inside):
+        return None
+    document, rest = inside[:comma].strip(), inside[comma + 1 :].strip()
+    return _opaque(f"{found[1]}($1, {_plain(rest)})", [document])
+
+
+def _xml(found: re.Match[str], inside: str) -> str | None:
+    parts = re.match(r"\s*\(", inside)
+    first = _closing(inside, parts.end() - 1) if parts else None
+    passing = re.compile(r"\s*PASSING\s*\(").match(inside, first + 1) if first else None
+    second = _closing(inside, passing.end() - 1) if passing else None
+    if parts is None or first is None or passing is None or second is None:
+        return None
+    path, document = inside[parts.end() : first], inside[passing.end() : second]
+    rest = _plain(inside[second + 1 :].strip())
+    return _opaque(f"XMLTABLE(($1) PASSING ($2) {rest})", [path, document])
+
+
+def _opaque(template: str, arguments: list[str]) -> str:
+    quoted = template.replace("'", "''")
+    return f"{OPAQUE}('{quoted}', {', '.join(arguments)})"
+
+
+def _plain(text: str) -> str:
+    """A text in which nothing looks like a hole."""
+    return text.replace("$", "$$")
+
+
+def _comma(text: str) -> int | None:
+    depth = 0
+    for position, letter in _outside(text):
+        depth += (letter == "(") - (letter == ")")
+        if letter == "," and depth == 0:
+            return position
+    return None
+
+
+def _closing(text: str, opening: int) -> int | None:
+    """The parenthesis that closes the one at a position."""
+    depth = 0
+    for position, letter in _outside(text):
+        if position < opening:
+            continue
+        depth += (letter == "(") - (letter == ")")
+        if depth == 0:
+            return position
+    return None
+
+
+def _quoted(text: str, position: int) -> bool:
+    return all(place != position for place, _ in _outside(text))
+
+
+def _outside(text: str) -> Iterator[tuple[int, str]]:
+    """Letters that stand outside of quotes, with their positions."""
+    quote = ""
+    for position, letter in enumerate(text):
+        if quote:
+            if letter == quote:
+                quote = ""
+        elif letter in "'\"":
+            quote = letter
+        else:
+            yield position, letter

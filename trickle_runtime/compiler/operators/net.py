@@ -1,0 +1,67 @@
+"""Net.
+
+    Δ net(R) = ΔR, identical rows summed up and those that cancel dropped
+
+Optional for what is linear; mandatory where an insertion and a deletion of the same row must not
+be seen apart, and worth it where a small delta that says nothing would meet a large relation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+from trickle_runtime.compiler import bags
+from trickle_runtime.compiler.context import Context
+from trickle_runtime.compiler.operators.base import Column, Operator
+from trickle_runtime.compiler.result import OutputColumn
+from trickle_runtime.compiler.term import WEIGHT, FromItem, Relation, Term, ref, union
+
+
+@dataclass(frozen=True)
+class Net(Operator):
+    """The rows of ``child``, whose delta is netted; ``identity`` has the facts on its columns."""
+
+    alias: str
+    child: Operator
+    identity: tuple[OutputColumn, ...]
+
+    @property
+    def columns(self) -> tuple[Column, ...]:
+        """The child's."""
+        return self.child.columns
+
+    @property
+    def keys(self) -> tuple[frozenset[str], ...]:
+        """The child's."""
+        return self.child.keys
+
+    @property
+    def inputs(self) -> tuple[Operator, ...]:
+        """The child."""
+        return (self.child,)
+
+    def current(self, out: Context) -> Relation:
+        """The child's rows."""
+        return self.child.current(out)
+
+    def delta(self, out: Context) -> Relation:
+        """The child's delta, netted."""
+        relation = self.child.delta(out)
+        if not relation:
+            return ()
+        names = [item.name for item in self.identity]
+        rows = union(relation, names, weighted=True)
+        name = out.add(f"net_{self.alias}", bags.net(self.identity, rows))
+        columns = {n: ref(self.alias, n) for n in names}
+        term = Term((FromItem(name, self.alias),), dict(columns))
+        return (replace(term, weights=(ref(self.alias, WEIGHT),)),)
+
+    def needs(self, needed: frozenset[str]) -> dict[str, frozenset[str]]:
+        """The same columns."""
+        return {self.child.alias: needed}
+
+    def keep(self, needed: frozenset[str], inputs: Mapping[str, Operator]) -> Operator:
+        """Net the columns that are left."""
+        identity = tuple(item for item in self.identity if item.name in needed)
+        return replace(self, child=inputs[self.child.alias], identity=identity)
