@@ -1,0 +1,149 @@
+"""A world: random tables, stream tables on them, and a history; all of it from its seed.
+
+Invariant: every part has a random stream of its own, so that a query does not depend on what became
+of another one's data; PostgreSQL decides which queries are rejected.
+"""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import psycopg
+
+from tests.fuzz import changes, schema, sqltypes
+from tests.fuzz.grammar import conditions, queries
+from tests.fuzz.grammar.gen import Column, Env, Gen, Query, Relation
+from tests.fuzz.steps import Case, Step
+from tests.fuzz.weights import Weights
+
+_DEPTHS = (0, 1, 1, 2, 2, 2, 3, 3, 4)
+_LARGEST = 1500  # rows of a query that is worth its time
+_TIME = "700ms"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How large a world is, and what its queries are made of."""
+
+    seed: str
+    streams: int = 8
+    cycles: int = 12
+    weights: Weights = field(default_factory=dict)
+    only_differential: bool = False
+
+
+@dataclass
+class World:
+    """A world in the making."""
+
+    plan: Plan
+    number: int
+    counts: Counter[str] = field(default_factory=Counter)
+
+    def __post_init__(self) -> None:
+        self.tables = schema.tables(self.rng("tables"))
+        rng = self.rng("rows")
+        self.setup = [*sqltypes.PRELUDE]
+        for table in self.tables:
+            self.setup += table.ddl()
+            self.setup += schema.first_rows(rng, table)
+        self.relations: list[Relation] = [table.relation() for table in self.tables]
+        self.queries: dict[str, Query] = {}
+        self.texts: dict[str, str] = {}
+        self.later: list[str] = []
+
+    def rng(self, part: str) -> random.Random:
+        """Random numbers for one part of the world."""
+        return random.Random(f"{self.plan.seed}/{self.number}/{part}")
+
+    def add_views(self, connection: psycopg.Connection) -> None:
+        """One or two views, sometimes."""
+        rng = self.rng("views")
+        for number in range(rng.choice((0, 0, 1, 1, 2))):
+            found = queries.statement(self._gen(rng), rng.choice((0, 0, 1)))
+            names = [f"c{i}" for i in range(1, len(found.columns) + 1)]
+            text = f"CREATE VIEW v{number} ({', '.join(names)}) AS {found.sql}"
+            if self._refusal(connection, found.sql) is None:
+                connection.execute(text)
+                self.setup.append(text)
+                columns = _named(found.columns, names)
+                self.relations.append(Relation(f"v{number}", columns, kind="view"))
+
+    def add_streams(
+        self, create: Callable[[str], bool], connection: psycopg.Connection
+    ) -> None:
+        """Queries that PostgreSQL takes; ``create`` makes each a stream table at once, or later.
+
+        One in a few is a source of those that follow.
+        """
+        tries = self.plan.streams * (40 if self.plan.only_differential else 4)
+        for number in range(tries):
+            if len(self.queries) == self.plan.streams:
+                return
+            rng = self.rng(f"query {number}")
+            found = queries.statement(self._gen(rng), rng.choice(_DEPTHS))
+            self.counts["queries generated"] += 1
+            refusal = self._refusal(connection, found.sql)
+            if refusal is not None:
+                self.counts[refusal] += 1
+                continue
+            name = f"st_{len(self.queries)}"
+            self.queries[name] = found
+            self.texts[name] = found.sql
+            kind = rng.choices(("plain", "source", "later"), (70, 20, 10))[0]
+            if kind == "later":
+                self.later.append(name)
+            elif not create(name):
+                del self.queries[name], self.texts[name]
+            elif kind == "source" and '"Mixed' not in found.sql:
+                self.relations.append(Relation(name, found.columns, kind="stream"))
+
+    def history(self) -> tuple[Step, ...]:
+        """The history, for the stream tables that there are."""
+        now = [name for name in self.queries if name not in self.later]
+        rng = self.rng("history")
+        return tuple(changes.history(rng, self.tables, now, self.later, self.plan.cycles))
+
+    def case(self) -> Case:
+        """The case so far; more stream tables join it."""
+        facts = {"seed": self.plan.seed, "world": self.number}
+        return Case(tuple(self.setup), self.texts, (), facts)
+
+    def test(self, name: str) -> str:
+        """A condition over the columns of a stream table, named c1, c2 …"""
+        columns = self.queries[name].columns
+        names = [f"c{i}" for i in range(1, len(columns) + 1)]
+        relation = Relation("q", _named(columns, names))
+        g = self._gen(self.rng(f"condition {name}"))
+        return conditions.condition(g, Env(relation.expressions()), 1)
+
+    def _gen(self, rng: random.Random) -> Gen:
+        return Gen(rng, list(self.relations), self.plan.weights)
+
+    def _refusal(self, connection: psycopg.Connection, query: str) -> str | None:
+        """Why a query is not used, or None."""
+        try:
+            with connection.transaction(force_rollback=True):
+                connection.execute(f"SET LOCAL statement_timeout = '{_TIME}'")
+                text = f"SELECT count(*), count(q::text) FROM ({query}\n) AS q"
+                row = connection.execute(text).fetchone()
+        except psycopg.Error as error:
+            return _why(error)
+        return "too large" if row is None or row[0] > _LARGEST else None
+
+
+def _named(columns: tuple[Column, ...], names: list[str]) -> tuple[Column, ...]:
+    return tuple(Column(n, c.type, c.exact) for n, c in zip(names, columns, strict=True))
+
+
+def _why(error: psycopg.Error) -> str:
+    state = error.sqlstate or ""
+    if state == "57014":
+        return "too slow"
+    if state[:2] in {"21", "22"}:
+        return "raises"
+    return f"rejected {state}: {str(error).splitlines()[0][:90]}"
+
