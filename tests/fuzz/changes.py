@@ -58,7 +58,9 @@ class History:
         if kind == "savepoint":
             self._do("SAVEPOINT one")
             self._do(self._statement())
-            self._do("ROLLBACK TO SAVEPOINT one" if rng.random() < 0.7 else "RELEASE SAVEPOINT one")
+            self._do(
+                "ROLLBACK TO SAVEPOINT one" if rng.random() < 0.7 else "RELEASE SAVEPOINT one"
+            )
             self._do(self._statement())
         self._do("ROLLBACK" if kind == "undone" else "COMMIT")
 
@@ -85,7 +87,9 @@ class History:
     def _statement(self) -> str | None:
         """A statement on a table that is free."""
         blocked = self.open | {one.parent for one in self.tables if one.name in self.open}
-        free = [one for one in self.tables if one.name not in blocked and one.parent not in blocked]
+        free = [
+            one for one in self.tables if one.name not in blocked and one.parent not in blocked
+        ]
         return self._write(self.rng.choice(free)) if free else None
 
     def _write(self, table: Table, *, calm: bool = False) -> str:
@@ -184,7 +188,11 @@ class History:
 
 
 def history(
-    rng: random.Random, tables: Sequence[Table], now: Sequence[str], later: Sequence[str], cycles: int
+    rng: random.Random,
+    tables: Sequence[Table],
+    now: Sequence[str],
+    later: Sequence[str],
+    cycles: int,
 ) -> list[Step]:
     """Steps: stream tables ``now`` exist, those of ``later`` are created on the way."""
     made = History(rng, tables)

@@ -8,6 +8,7 @@ raises at the same moment is no failure.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -51,7 +52,8 @@ class Failure:
     @property
     def signature(self) -> str:
         """What failures of one cause have in common, roughly."""
-        return f"{self.kind}: {self.message.splitlines()[0][:60] if self.is_error else ''}"
+        said = self.message.splitlines()[0][:70] if self.is_error else ""
+        return re.sub(r"\d+", "#", f"{self.kind}: {said}")
 
     @property
     def is_error(self) -> bool:
@@ -131,7 +133,10 @@ def refresh(
     if failure is None and exact is not None:
         failure = ("table", exact)
     elif failure is not None:
-        failure = (failure[0], f"{failure[1]}\n(the table is {'wrong' if exact else 'right'} then)")
+        failure = (
+            failure[0],
+            f"{failure[1]}\n(the table is {'wrong' if exact else 'right'} then)",
+        )
     return Outcome(failure, result.action, compared=True, delta_compared=checked)
 
 

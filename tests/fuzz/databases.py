@@ -5,10 +5,11 @@ Invariant: a case finds its database as it was made; nothing of another case is 
 
 from __future__ import annotations
 
+import os
 from collections.abc import Generator
 from contextlib import contextmanager
 from itertools import count
-from typing import Any
+from typing import Any, Protocol
 
 import psycopg
 from psycopg import sql
@@ -22,14 +23,20 @@ from trickle_runtime.embedded import FAST_SETTINGS, Server
 _SETTINGS = {"autovacuum": "off", "max_connections": "40", "shared_buffers": "256MB"}
 
 
+class Dsns(Protocol):
+    """What is needed of a server."""
+
+    def dsn(self, dbname: str = ...) -> str: ...
+
+
 class Databases:
     """Makes and drops databases, on a connection that stays open."""
 
-    def __init__(self, server: Server) -> None:
+    def __init__(self, server: Dsns) -> None:
         self._server = server
         self._admin: psycopg.Connection[Any] = psycopg.connect(server.dsn(), autocommit=True)
         self._numbers = count(1)
-        self._template = "fuzz_template"
+        self._template = f"fuzz_template_{os.getpid()}"
         self._run("CREATE DATABASE {}", self._template)
         with connect(server.dsn(self._template)) as session:
             migrate.install(session, Schemas())
@@ -38,7 +45,7 @@ class Databases:
     @contextmanager
     def database(self) -> Generator[str]:
         """A database with the catalog, as a connection string."""
-        name = f"fuzz_{next(self._numbers)}"
+        name = f"fuzz_{os.getpid()}_{next(self._numbers)}"
         self._run("CREATE DATABASE {} TEMPLATE {} STRATEGY file_copy", name, self._template)
         try:
             yield self._server.dsn(name)
@@ -46,7 +53,8 @@ class Databases:
             self._run("DROP DATABASE {} WITH (FORCE)", name)
 
     def close(self) -> None:
-        """Close the connection."""
+        """Drop the template and close the connection."""
+        self._run("DROP DATABASE {}", self._template)
         self._admin.close()
 
     def _run(self, statement: str, *names: str) -> None:

@@ -72,9 +72,7 @@ class World:
                 columns = _named(found.columns, names)
                 self.relations.append(Relation(f"v{number}", columns, kind="view"))
 
-    def add_streams(
-        self, create: Callable[[str], bool], connection: psycopg.Connection
-    ) -> None:
+    def add_streams(self, create: Callable[[str], bool], connection: psycopg.Connection) -> None:
         """Queries that PostgreSQL takes; ``create`` makes each a stream table at once, or later.
 
         One in a few is a source of those that follow.
@@ -146,4 +144,3 @@ def _why(error: psycopg.Error) -> str:
     if state[:2] in {"21", "22"}:
         return "raises"
     return f"rejected {state}: {str(error).splitlines()[0][:90]}"
-

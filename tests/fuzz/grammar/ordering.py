@@ -6,7 +6,6 @@ from collections.abc import Sequence
 
 from tests.fuzz.grammar.gen import Expr, Gen, identity
 
-
 _DIRECTIONS = ("", "", "", " DESC", " DESC", " NULLS FIRST", " DESC NULLS LAST")
 
 

@@ -55,9 +55,7 @@ def values(g: Gen, want: Sequence[Want]) -> Query:
         row = [_constant(g, type_, one.exact) for type_, one in zip(types, want, strict=True)]
         lines.append(f"({', '.join(expr.sql for expr in row)})")
         shown = row
-    columns = tuple(
-        Column(f"column{i}", expr.type, expr.exact) for i, expr in enumerate(shown, 1)
-    )
+    columns = tuple(Column(f"column{i}", expr.type, expr.exact) for i, expr in enumerate(shown, 1))
     return Query(f"VALUES {', '.join(lines)}", columns)
 
 

@@ -18,7 +18,7 @@ _PAIR = (("a", sqltypes.INT), ("b", sqltypes.INT))
 
 def recursive(g: Gen, want: Sequence[Want], outer: Sequence[Expr], depth: int) -> Query:
     """A query over a recursive one."""
-    name = g.alias("t")
+    name = g.alias("rec")
     kind = g.choose("recursion", closure=4, levels=4, path=1, counter=1, cycle=0.4)
     makers = {
         "closure": _closure,

@@ -89,9 +89,7 @@ def lone(g: Gen, want: Want, outer: Sequence[Expr], depth: int) -> Query:
 _SUMMARIES = (sqltypes.BIGINT, sqltypes.BIGINT, sqltypes.NUM, sqltypes.TEXT, sqltypes.INT)
 
 
-def _collected(
-    g: Gen, rows: Env, made: list[Expr]
-) -> Callable[[SqlType, int], Expr | None]:
+def _collected(g: Gen, rows: Env, made: list[Expr]) -> Callable[[SqlType, int], Expr | None]:
     def offer(type_: SqlType, size: int) -> Expr | None:
         found = aggregates.call(g, rows, type_)
         made.extend([] if found is None else [found])
@@ -100,9 +98,7 @@ def _collected(
     return offer
 
 
-def _windowed(
-    g: Gen, want: Sequence[Want], source: From, rows: Env, where_: str
-) -> Query:
+def _windowed(g: Gen, want: Sequence[Want], source: From, rows: Env, where_: str) -> Query:
     windows = Windows(g, rows, source.ties)
     env = Env(rows.leaves, rows.outer, windows.special(None), rows.depth)
     items = [item(g, env, one) for one in want]
@@ -110,9 +106,7 @@ def _windowed(
     return limited(g, shown(items), rest, items, source.ties)
 
 
-def _distinct_on(
-    g: Gen, want: Sequence[Want], source: From, rows: Env, where_: str
-) -> Query:
+def _distinct_on(g: Gen, want: Sequence[Want], source: From, rows: Env, where_: str) -> Query:
     sortable = [e for e in source.leaves if e.type.ordered]
     keys = g.few(sortable, 1, 2) or [values.value(g, rows, sqltypes.INT, 1)]
     items = [item(g, rows, one) for one in want]
@@ -185,8 +179,8 @@ def cut_of(g: Gen) -> str:
             f"LIMIT {count} OFFSET {skipped}",
             f"OFFSET {skipped}",
             f"OFFSET {skipped} ROWS FETCH FIRST {count} ROWS ONLY",
-            "LIMIT ALL",
-            "LIMIT 0",
+            f"LIMIT {count}",
+            "LIMIT ALL" if skipped else "LIMIT 0",
         )
     )
 

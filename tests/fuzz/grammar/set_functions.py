@@ -22,7 +22,7 @@ _IN_FROM: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("ROWS FROM (generate_series(1, 2), unnest({ints}))", ("int", "int")),
 )
 # Two arrays of objects, so that the function has rows to make.
-_FIRST, _SECOND = ("\'[{\"a\": 1}, {\"b\": null}]\'", "\'[{\"a\": \"x\", \"b\": 2}]\'")
+_FIRST, _SECOND = ('\'[{"a": 1}, {"b": null}]\'', '\'[{"a": "x", "b": 2}]\'')
 _MATCHES = "regexp_matches({text}, '[ab]', 'g')"
 _IN_SELECT = {
     "int": ("generate_series(1, least({int}, 3))", "unnest({ints})"),

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from tests.fuzz.grammar import conditions, queries, set_functions
-from tests.fuzz.grammar.gen import Column, Env, Expr, Gen, Relation, Want, identity, ident
+from tests.fuzz.grammar.gen import Column, Env, Expr, Gen, Relation, Want, ident
 from tests.fuzz.sqltypes import comparable
 
 
@@ -18,6 +18,7 @@ class From:
     relations: tuple[Relation, ...]
     merged: tuple[Expr, ...] = ()
     conditions: tuple[str, ...] = ()
+    comma: bool = False  # JOIN binds more tightly, and would not see the first items
 
     @property
     def leaves(self) -> tuple[Expr, ...]:
@@ -60,6 +61,8 @@ def _join(g: Gen, left: From, outer: Sequence[Expr], depth: int) -> From:
         lateral=1.2 if depth > 0 else 0.0,
         function=0.8,
     )
+    if left.comma:
+        kind = "comma"
     if kind == "lateral" and g.chance("from.lateral", 1.0) and g.spend():
         return _lateral(g, left, outer, depth)
     if kind == "function" and g.chance("from.set_function", 1.0):
@@ -88,7 +91,7 @@ def _cross(g: Gen, left: From, right: From, *, comma: bool) -> From:
         return From(f"{left.sql} CROSS JOIN {right.sql}", relations, conditions=left.conditions)
     test = _equality(g, left.leaves, right.leaves)
     extra = () if test is None else (test,)
-    return From(f"{left.sql}, {right.sql}", relations, (), (*left.conditions, *extra))
+    return From(f"{left.sql}, {right.sql}", relations, (), (*left.conditions, *extra), True)
 
 
 def _nested(g: Gen, first: From, outer: Sequence[Expr], depth: int) -> From:
@@ -100,9 +103,7 @@ def _nested(g: Gen, first: From, outer: Sequence[Expr], depth: int) -> From:
     return From(text, (*first.relations, *second.relations))
 
 
-def _on(
-    g: Gen, left: From, right: From, outer: Sequence[Expr], depth: int, *, full: bool
-) -> str:
+def _on(g: Gen, left: From, right: From, outer: Sequence[Expr], depth: int, *, full: bool) -> str:
     """A join condition."""
     test = _equality(g, left.leaves, right.leaves)
     env = Env((*left.leaves, *right.leaves), depth=0 if full else min(depth, 1))
@@ -146,9 +147,7 @@ def _equality(g: Gen, left: Sequence[Expr], right: Sequence[Expr]) -> str | None
 
 
 def _range(g: Gen, left: Sequence[Expr], right: Sequence[Expr]) -> str:
-    one, other = g.pick(
-        [(a, b) for a in left for b in right if comparable(a.type, b.type)]
-    )
+    one, other = g.pick([(a, b) for a in left for b in right if comparable(a.type, b.type)])
     if one.type.name in {"int", "bigint", "date"} and one.type is other.type:
         return f"{one.sql} BETWEEN {other.sql} AND {other.sql} + 1"
     return f"{one.sql} {g.pick(('<', '<=', '>', '>=', '<>'))} {other.sql}"
@@ -173,7 +172,8 @@ def _merging(
     condition = "" if natural else f" USING ({', '.join(ident(c.name) for c in names)})"
     text = f"{left.sql} {'NATURAL ' if natural else ''}{side}JOIN {right.sql}{condition}"
     merged = tuple(
-        Expr(ident(c.name), c.type, c.exact and theirs[c.name].exact, column=True)
+        # Not for subqueries: a table inside may have a column of that name.
+        Expr(ident(c.name), c.type, c.exact and theirs[c.name].exact)
         for c in names
         if c.type is theirs[c.name].type
     )
@@ -227,7 +227,7 @@ def _item(g: Gen, outer: Sequence[Expr], left: Sequence[Expr], depth: int) -> Fr
 def named(g: Gen) -> From:
     """A table, a view, a stream table, a query of WITH."""
     locals_ = [one for one in g.relations if one.kind == "cte"]
-    found = g.pick(locals_ if locals_ and g.chance("from.cte", 0.6) else g.relations)
+    found = g.pick(locals_ if locals_ and g.chance("from.cte", 0.75) else g.relations)
     return aliased(g, found)
 
 
@@ -242,9 +242,7 @@ def aliased(g: Gen, relation: Relation) -> From:
         key = None if relation.key is None else tuple(names[k] for k in relation.key)
         listed = ", ".join(c.name for c in columns)
         return From(f"{relation.name} AS {name}({listed})", (Relation(name, columns, key),))
-    return From(
-        f"{relation.name} AS {name}", (Relation(name, relation.columns, relation.key),)
-    )
+    return From(f"{relation.name} AS {name}", (Relation(name, relation.columns, relation.key),))
 
 
 def derived(g: Gen, depth: int) -> From:
@@ -261,8 +259,3 @@ def _values(g: Gen) -> From:
     columns = tuple(Column(f"c{i}", c.type, c.exact) for i, c in enumerate(query.columns, 1))
     listed = ", ".join(c.name for c in columns)
     return From(f"({query.sql}) AS {name}({listed})", (Relation(name, columns),))
-
-
-def sort_keys(source: From) -> list[str]:
-    """Sort keys by which only identical rows are peers."""
-    return [identity(one) for one in source.ties]

@@ -88,4 +88,3 @@ def _keyed(g: Gen, env: Env, type_: SqlType) -> Expr | None:
         test_ += f" AND {conditions.condition(g, inner, 0)}"
     text = f"SELECT {shown} FROM {chosen.name} AS {relation.name} WHERE {test_}"
     return Expr(f"({text})", type_, type_.exact)
-

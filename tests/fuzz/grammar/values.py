@@ -57,7 +57,9 @@ def value(g: Gen, env: Env, type_: SqlType, size: int = 2) -> Expr:
 def leaf(g: Gen, env: Env, type_: SqlType, *, outer: bool = False) -> Expr:
     """A column of the type, or one made from another column."""
     offered = env.outer if outer and env.outer else env.leaves
-    fitting = [e for e in offered if e.type is type_ or e.type.name in _READABLE.get(type_.name, ())]
+    fitting = [
+        e for e in offered if e.type is type_ or e.type.name in _READABLE.get(type_.name, ())
+    ]
     if fitting:
         chosen = g.pick(fitting)
         return chosen if chosen.type is type_ else _cast(chosen, type_)
@@ -116,9 +118,7 @@ def _choice(g: Gen, env: Env, type_: SqlType, size: int) -> Expr:
     first = value(g, env, type_, size - 1)
     second = value(g, env, type_, size - 1)
     test = value(g, env, sqltypes.BOOL, size - 1).sql
-    how = g.choose(
-        "choice", case=3, simple=1, coalesce=3, nullif=1.0 if type_.ordered else 0.0
-    )
+    how = g.choose("choice", case=3, simple=1, coalesce=3, nullif=1.0 if type_.ordered else 0.0)
     text = {
         "case": f"CASE WHEN {test} THEN {first.sql} ELSE {second.sql} END",
         "simple": f"CASE {test} WHEN true THEN {first.sql} WHEN false THEN {second.sql} END",
