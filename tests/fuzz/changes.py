@@ -128,7 +128,8 @@ class History:
         if kind == "merge":
             return self._merge(table)
         columns = ", ".join(f'"{a.name}"' for a in table.written)
-        return f"INSERT INTO {name} ({columns}) SELECT {columns} FROM {name} WHERE {self._some(table)}"
+        copied = f"SELECT {columns} FROM {name} WHERE {self._some(table)}"
+        return f"INSERT INTO {name} ({columns}) {copied}"
 
     def _insert(self, table: Table, rows: int) -> str:
         rng = self.rng
@@ -148,7 +149,8 @@ class History:
         row = table.row(self.rng, count(first))
         columns = ", ".join(f'"{a.name}"' for a in table.written)
         return (
-            f"MERGE INTO {table.name} AS old USING (VALUES ({first})) AS new(id) ON old.id = new.id"
+            f"MERGE INTO {table.name} AS old USING (VALUES ({first})) AS new(id)"
+            f" ON old.id = new.id"
             f" WHEN MATCHED AND old.x = 1 THEN DELETE"
             f" WHEN MATCHED THEN UPDATE SET {self._assignments(table)}"
             f" WHEN NOT MATCHED THEN INSERT ({columns}) VALUES {row}"

@@ -1,7 +1,7 @@
 """Whether a query has one answer: the tables' rows in other places, other plans, the same bag.
 
-A mismatch of a query that PostgreSQL may answer in several ways says nothing. Invariant: leaves the
-database as it was.
+A mismatch of a query that PostgreSQL may answer in several ways says nothing. Invariant: leaves
+the database as it was.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Plays a case against a database: tables, stream tables, history, with the checks at each refresh.
+"""Plays a case against a database: tables, stream tables, history, checks at each refresh.
 
 Invariant: a stream table that failed is not touched again, nor are those above it; the others go
 on. A statement that fails ends its transaction, whose rest is skipped.
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import psycopg
 
-from tests.fuzz import checks
+from tests.fuzz import checks, determinism
 from tests.fuzz.checks import Failure, Memory, Outcome
 from tests.fuzz.steps import Case, Create, Refresh, Sql, Step
 from trickle_runtime.api import Runtime
@@ -129,8 +129,13 @@ class Player:
             self.counts[f"action {outcome.action}"] += 1
 
     def _fail(self, name: str, number: int, kind: str, message: str) -> None:
-        self.failures.append(Failure(kind, name, number, message))
         self._lost.add(name)
+        failure = Failure(kind, name, number, message)
+        query = self.case.streams[name]
+        if not failure.is_error and not determinism.determined(self.rt.session, query):
+            self.counts["queries with several answers"] += 1
+        else:
+            self.failures.append(failure)
 
     def _is_lost(self, name: str) -> bool:
         """Whether it, or one that its query reads, has failed."""

@@ -1,7 +1,7 @@
 """A world: random tables, stream tables on them, and a history; all of it from its seed.
 
-Invariant: every part has a random stream of its own, so that a query does not depend on what became
-of another one's data; PostgreSQL decides which queries are rejected.
+Invariant: every part has random numbers of its own, so that a history does not depend on how many
+numbers its queries took; PostgreSQL decides which queries are rejected.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ class World:
             self.setup += schema.first_rows(rng, table)
         self.relations: list[Relation] = [table.relation() for table in self.tables]
         self.queries: dict[str, Query] = {}
-        self.texts: dict[str, str] = {}
+        self.texts: dict[str, str] = {}  # of all, also where the creation failed
         self.later: list[str] = []
 
     def rng(self, part: str) -> random.Random:
@@ -88,15 +88,15 @@ class World:
             if refusal is not None:
                 self.counts[refusal] += 1
                 continue
-            name = f"st_{len(self.queries)}"
-            self.queries[name] = found
+            name = f"st_{number}"
             self.texts[name] = found.sql
             kind = rng.choices(("plain", "source", "later"), (70, 20, 10))[0]
             if kind == "later":
                 self.later.append(name)
             elif not create(name):
-                del self.queries[name], self.texts[name]
-            elif kind == "source" and '"Mixed' not in found.sql:
+                continue
+            self.queries[name] = found
+            if kind == "source" and '"Mixed' not in found.sql:
                 self.relations.append(Relation(name, found.columns, kind="stream"))
 
     def history(self) -> tuple[Step, ...]:

@@ -15,7 +15,7 @@ def call(g: Gen, rows: Env, type_: SqlType) -> Expr | None:
     known = templates.AGGREGATE.get(type_.name)
     if known is None or not rows.leaves:
         return None
-    template = g.pick(known)
+    template = values.fitting(g, rows, known)
     env = Env(rows.leaves)
     text = values.filled(g, env, template, g.pick((0, 0, 0, 1)))
     wrapped = text.startswith(("round(", "(array_agg")) or text.endswith(("::text", "::char(3)"))

@@ -27,7 +27,9 @@ def condition(g: Gen, env: Env, size: int = 1) -> str:
     if how == "correlated":
         return correlated(g, env)
     if how == "template":
-        return values.filled(g, env, g.pick(templates.SCALAR["bool"]), max(0, size - 1))
+        return values.filled(
+            g, env, values.fitting(g, env, templates.SCALAR["bool"]), max(0, size - 1)
+        )
     return comparison(g, env, size)
 
 

@@ -152,7 +152,7 @@ def where(g: Gen, rows: Env, source: From) -> str:
 def limited(
     g: Gen, list_: str, rest: str, items: Sequence[Expr], ties: Sequence[Expr] | None
 ) -> Query:
-    """The SELECT, sometimes with ORDER BY and LIMIT; without ``ties`` its outputs are all exact."""
+    """The SELECT, sometimes with ORDER BY and LIMIT; without ``ties`` all outputs are exact."""
     text = f"SELECT {list_} FROM {rest}"
     how = g.choose("limit", none=8, limit=1.2, order=0.3)
     if how == "none":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
 from tests.fuzz import sqltypes
 from tests.fuzz.grammar import conditions, subqueries, templates
@@ -32,7 +33,7 @@ def value(g: Gen, env: Env, type_: SqlType, size: int = 2) -> Expr:
     how = g.choose(
         "value",
         leaf=6.0,
-        constant=0.8,
+        constant=0.6,
         outer=1.0 if env.outer else 0.0,
         special=5.0 if env.special else 0.0,
         composed=4.0 if size > 0 else 0.0,
@@ -83,9 +84,23 @@ def composed(g: Gen, env: Env, type_: SqlType, size: int) -> Expr:
     """A function or operator over smaller expressions."""
     if type_ is sqltypes.BOOL:
         return Expr(conditions.condition(g, env, size), type_, True)
-    template = g.pick(templates.SCALAR[type_.name])
+    template = fitting(g, env, templates.SCALAR[type_.name])
     text = filled(g, env, template, size - 1)
     return Expr(text, type_, type_.exact or template in templates.EXACT)
+
+
+def fitting(g: Gen, env: Env, known: Sequence[str]) -> str:
+    """A template whose holes the environment can fill without constants, if one comes up."""
+    offered = {one.type.name for one in (*env.leaves, *env.outer)}
+    offered |= {"any", "key", "bool"}
+    offered |= {name for name, others in _READABLE.items() if offered.intersection(others)}
+    template = g.pick(known)
+    for _ in range(3):
+        holes = {match[2] for match in _HOLE.finditer(template) if not match[1]}
+        if holes <= offered:
+            break
+        template = g.pick(known)
+    return template
 
 
 def filled(g: Gen, env: Env, template: str, size: int) -> str:

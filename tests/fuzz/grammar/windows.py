@@ -48,7 +48,7 @@ class Windows:
         known = (templates.ORDERED_WINDOW if total else templates.WINDOW).get(type_.name)
         if known is None:
             return None
-        template = self.g.pick(known)
+        template = values.fitting(self.g, arguments, known)
         inside = template.replace("{over}", "\0")
         text = values.filled(self.g, arguments, inside, 0)
         filter_ = ""
