@@ -185,7 +185,7 @@ class History:
     def _new_value(self, table: Table, attribute: Attribute) -> str:
         rng = self.rng
         if attribute.name == "x" and table.parent is not None:
-            return rng.choice(("1", "2", "NULL"))
+            return rng.choice(("1", "2", "3" if attribute.not_null else "NULL"))
         return attribute.type.value(rng, 0.0 if attribute.not_null else 0.2)
 
 

@@ -123,7 +123,7 @@ class Table:
             return str(next(numbers))
         if attribute.name == "x":
             if self.parent is not None:
-                return rng.choice(("1", "2", "3", "NULL"))
+                return rng.choice(("1", "2", "3", "3" if attribute.not_null else "NULL"))
             if name is not None:
                 return rng.choice(("0", "1") if name == self.partitions[0] else ("2", "3"))
         return attribute.type.value(rng, 0.0 if attribute.not_null else 0.2)
