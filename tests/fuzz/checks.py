@@ -40,6 +40,13 @@ SELECT count(*) AS wrong FROM (
 """
 
 
+_PARTS = """
+WITH parts AS ({parts}), whole AS (SELECT w::text AS row FROM {whole} AS w)
+SELECT count(*) AS wrong FROM (
+    (TABLE parts EXCEPT ALL TABLE whole) UNION ALL (TABLE whole EXCEPT ALL TABLE parts)) d
+"""
+
+
 @dataclass(frozen=True)
 class Failure:
     """A mismatch or an error; ``step`` is the position in the history, -1 for the creation."""
@@ -70,6 +77,7 @@ class Outcome:
     compared: bool = False
     delta_compared: bool = False
     raised: bool = False  # the query raises
+    seconds: float = 0.0
 
 
 class Memory:
@@ -137,7 +145,7 @@ def refresh(
             failure[0],
             f"{failure[1]}\n(the table is {'wrong' if exact else 'right'} then)",
         )
-    return Outcome(failure, result.action, compared=True, delta_compared=checked)
+    return Outcome(failure, result.action, True, checked, seconds=result.duration)
 
 
 def creation_failure(rt: Runtime, query: str, error: Exception) -> tuple[str, str] | None:
@@ -172,6 +180,16 @@ def sqlancer(
     if counts["filtered"] != counts["counted"]:
         return "norec", f"{test}: {counts}"
     return ("tlp", f"{test}: {wrong} rows differ") if wrong else None
+
+
+def partition(rt: Runtime, whole: str, parts: Sequence[str]) -> tuple[str, str] | None:
+    """TLP over stream tables: those of p, NOT p and p IS NULL make up the one without."""
+    text = " UNION ALL ".join(f"SELECT p::text AS row FROM {name} AS p" for name in parts)
+    try:
+        wrong = rt.session.execute(_PARTS.format(parts=text, whole=whole))[0]["wrong"]
+    finally:
+        rt.session.rollback()
+    return ("tlp", f"{', '.join(parts)} against {whole}: {wrong} rows differ") if wrong else None
 
 
 def raises(rt: Runtime, query: str) -> bool:

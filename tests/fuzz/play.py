@@ -7,7 +7,7 @@ on. A statement that fails ends its transaction, whose rest is skipped.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -111,6 +111,15 @@ class Player:
             if found is not None:
                 self._fail(name, len(self.case.steps), *found)
 
+    def check_parts(self, whole: str, parts: Sequence[str]) -> None:
+        """TLP over stream tables that were refreshed together."""
+        if all(name in self.created and not self._is_lost(name) for name in (whole, *parts)):
+            names = [f"public.{part}" for part in parts]
+            found = checks.partition(self.rt, f"public.{whole}", names)
+            self.counts["TLP checks over stream tables"] += 1
+            if found is not None:
+                self._fail(whole, len(self.case.steps), *found)
+
     def _refresh(self, number: int, step: Refresh) -> None:
         differential = self.created[step.name].effective_mode == "differential"
         memory = self._memory if differential else None
@@ -125,6 +134,7 @@ class Player:
         self.counts["refresh comparisons"] += outcome.compared
         self.counts["delta comparisons"] += outcome.delta_compared
         self.counts["refreshes whose query raises"] += outcome.raised
+        self.counts["refreshes of more than 2 s"] += outcome.seconds > 2
         if outcome.action:
             self.counts[f"action {outcome.action}"] += 1
 

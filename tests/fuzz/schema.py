@@ -32,9 +32,18 @@ _NAMES: dict[SqlType, tuple[str, ...]] = {
     sqltypes.INTS: ("arr",),
     sqltypes.INTERVAL: ("iv",),
     sqltypes.JSON: ("js",),
+    sqltypes.RANGE: ("rg",),
+    sqltypes.POINT: ("p",),
     sqltypes.MOOD: ("m",),
 }
-_WEIGHTS = {sqltypes.INT: 8.0, sqltypes.TEXT: 4.0, sqltypes.NUM2: 3.0, sqltypes.DATE: 2.0}
+_WEIGHTS = {
+    sqltypes.INT: 8.0,
+    sqltypes.TEXT: 4.0,
+    sqltypes.NUM2: 3.0,
+    sqltypes.DATE: 2.0,
+    sqltypes.RANGE: 0.5,
+    sqltypes.POINT: 0.4,
+}
 _TABLE_NAMES = ("t0", "t1", "t2", "t3", "t4")
 FIRST_IDS = 8  # rows that tables with a key begin with, at most
 

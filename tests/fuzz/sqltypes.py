@@ -27,7 +27,7 @@ class SqlType:
         ddl: in SQL.
         values: literals that rows hold.
         rare: literals that rows hold now and then.
-        ordered: has an order (all but json).
+        ordered: has an order, and equality (all but json and point).
         exact: equal values are identical.
     """
 
@@ -102,10 +102,12 @@ JSON = SqlType(
     ordered=False,
     exact=False,
 )
+RANGE = SqlType("range", "int4range", _quoted("[1,3)", "[2,5)", "empty", "[0,)"))
+POINT = SqlType("point", "point", _quoted("(1,2)", "(0,0.5)"), ordered=False, exact=False)
 MOOD = SqlType("mood", "mood", _quoted("sad", "ok", "happy"))
 
 ALL = (INT, BIGINT, SMALL, NUM2, NUM, FLOAT, TEXT, CHAR3, BOOL, DATE, TIMESTAMP, TIMESTAMPTZ)
-ALL += (JSONB, INTS, INTERVAL, JSON, MOOD)
+ALL += (JSONB, INTS, INTERVAL, JSON, RANGE, POINT, MOOD)
 BY_NAME = {one.name: one for one in ALL}
 # Types that compare with each other.
 NUMBERS = ("int", "bigint", "small", "num2", "num", "float")

@@ -84,6 +84,8 @@ def _live(world: World, playing: Player) -> None:
     playing.finish()
     for name in world.queries:
         playing.check(name, world.test(name))
+    for whole, parts in world.parts.items():
+        playing.check_parts(whole, parts)
 
 
 def _note(report: Report, info: StreamTableInfo) -> None:

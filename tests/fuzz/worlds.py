@@ -54,6 +54,7 @@ class World:
         self.queries: dict[str, Query] = {}
         self.texts: dict[str, str] = {}  # of all, also where the creation failed
         self.later: list[str] = []
+        self.parts: dict[str, list[str]] = {}  # of stream tables that have a TLP partition
 
     def rng(self, part: str) -> random.Random:
         """Random numbers for one part of the world."""
@@ -79,7 +80,7 @@ class World:
         """
         tries = self.plan.streams * (40 if self.plan.only_differential else 4)
         for number in range(tries):
-            if len(self.queries) == self.plan.streams:
+            if len(self.queries) >= self.plan.streams:
                 return
             rng = self.rng(f"query {number}")
             found = queries.statement(self._gen(rng), rng.choice(_DEPTHS))
@@ -96,6 +97,8 @@ class World:
             elif not create(name):
                 continue
             self.queries[name] = found
+            if kind == "plain" and rng.random() < 0.05:
+                self._add_parts(name, create)
             if kind == "source" and '"Mixed' not in found.sql:
                 self.relations.append(Relation(name, found.columns, kind="stream"))
 
@@ -117,6 +120,20 @@ class World:
         relation = Relation("q", _named(columns, names))
         g = self._gen(self.rng(f"condition {name}"))
         return conditions.condition(g, Env(relation.expressions()), 1)
+
+    def _add_parts(self, name: str, create: Callable[[str], bool]) -> None:
+        """Stream tables of the rows for which a condition is true, false, and NULL."""
+        whole, test = self.queries[name], self.test(name)
+        names = ", ".join(f"c{i}" for i in range(1, len(whole.columns) + 1))
+        parts: list[str] = []
+        for letter, condition in zip("pnu", (test, f"NOT {test}", f"{test} IS NULL"), strict=True):
+            part = f"{name}{letter}"
+            self.texts[part] = f"SELECT * FROM ({whole.sql}) AS q({names}) WHERE {condition}"
+            if create(part):
+                self.queries[part] = Query(self.texts[part], whole.columns)
+                parts.append(part)
+        if len(parts) == 3:
+            self.parts[name] = parts
 
     def _gen(self, rng: random.Random) -> Gen:
         return Gen(rng, list(self.relations), self.plan.weights)

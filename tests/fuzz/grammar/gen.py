@@ -83,13 +83,14 @@ class Env:
         outer: columns of the queries around.
         special: an aggregate or window call of a type, where those are allowed.
         depth: levels of subqueries that may still follow.
-        shown: columns that a subquery inside may use.
+        rows: relations whose rows may be used as a whole.
     """
 
     leaves: tuple[Expr, ...]
     outer: tuple[Expr, ...] = ()
     special: Callable[[SqlType, int], Expr | None] | None = None
     depth: int = 0
+    rows: tuple[str, ...] = ()
 
     @property
     def correlated(self) -> tuple[Expr, ...]:
@@ -174,6 +175,7 @@ def exact(expr: Expr) -> Expr:
         "float": ("({} + 0.0)", expr.type),  # no negative zero
         "interval": ("justify_interval({})", expr.type),
         "json": ("({})::text", sqltypes.TEXT),
+        "point": ("({})::text", sqltypes.TEXT),
         "jsonb": ("({})::text", sqltypes.TEXT),
     }
     text, type_ = forms[expr.type.name]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 
 from tests.fuzz import sqltypes
@@ -10,16 +11,19 @@ from tests.fuzz.grammar.gen import Env, Expr, Gen, Query, Want, exact
 from tests.fuzz.grammar.windows import Windows
 from tests.fuzz.sqltypes import SqlType
 
+_TRIMMED = re.compile(r"trim_scale\((\w+\.\w+)\)")
 Offer = Callable[[SqlType, int], Expr | None]
 
 
 def grouped(g: Gen, want: Sequence[Want], outer: Sequence[Expr], depth: int) -> Query:
     """A SELECT of groups."""
     source = sources.from_clause(g, outer, depth)
-    rows = Env(source.leaves, tuple(outer), depth=depth)
+    rows = Env(source.leaves, tuple(outer), depth=depth, rows=source.names)
     where = selects.where(g, rows, source)
     keys = _keys(g, rows)
     clause, sets = _clause(g, [key.sql for key in keys])
+    if not sets and g.chance("group.inexact", 0.3):
+        clause = _inexact(clause)
     marks = [Expr(f"grouping({k.sql})", sqltypes.INT, True) for k in keys] if sets else []
     offer = _offer(g, rows, marks)
     env = Env(tuple(keys), tuple(outer), offer, depth)
@@ -59,6 +63,11 @@ def _keys(g: Gen, rows: Env) -> list[Expr]:
     return keys
 
 
+def _inexact(clause: str) -> str:
+    """Group by values of which several are equal, and show a normal form of them."""
+    return _TRIMMED.sub(r"\1", clause)
+
+
 def _clause(g: Gen, keys: list[str]) -> tuple[str, bool]:
     """GROUP BY, and whether it has grouping sets."""
     every = ", ".join(keys)
@@ -68,8 +77,8 @@ def _clause(g: Gen, keys: list[str]) -> tuple[str, bool]:
     if how == "mixed" and len(keys) > 1:
         return f" GROUP BY {keys[0]}, ROLLUP({', '.join(keys[1:])})", True
     if how == "sets":
-        sets = [f"({every})", f"({keys[-1]})", "()", f"({keys[0]})"]
-        return f" GROUP BY GROUPING SETS ({', '.join(g.few(sets, 1, 3))})", True
+        more = g.few([f"({every})", f"({keys[-1]})", "()", f"({keys[0]})"], 0, 2)
+        return f" GROUP BY GROUPING SETS ({', '.join([f'({every})', *more])})", True
     if how == "empty":
         return f" GROUP BY GROUPING SETS ((), ({every}))", True
     return f" GROUP BY {'CUBE' if how == 'cube' else 'ROLLUP'}({every})", True

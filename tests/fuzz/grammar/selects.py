@@ -42,7 +42,7 @@ def select(g: Gen, want: Sequence[Want], outer: Sequence[Expr], depth: int) -> Q
     if kind == "lone" and len(want) == 1:
         return lone(g, want[0], outer, depth)
     source = sources.from_clause(g, outer, depth)
-    rows = Env(source.leaves, tuple(outer), depth=depth)
+    rows = Env(source.leaves, tuple(outer), depth=depth, rows=source.names)
     where_ = where(g, rows, source)
     if kind == "windowed":
         return _windowed(g, want, source, rows, where_)
@@ -62,7 +62,7 @@ def select(g: Gen, want: Sequence[Want], outer: Sequence[Expr], depth: int) -> Q
 def first(g: Gen, want: Want, outer: Sequence[Expr], depth: int) -> Query:
     """A SELECT of one row at most, by ORDER BY and LIMIT."""
     source = sources.from_clause(g, outer, depth)
-    rows = Env(source.leaves, tuple(outer), depth=depth)
+    rows = Env(source.leaves, tuple(outer), depth=depth, rows=source.names)
     found = item(g, rows, want)
     order = ordering.total(g, g.few(source.leaves, 0, 2), source.ties)
     skipped = g.pick(("", "", "", " OFFSET 1"))
@@ -73,7 +73,7 @@ def first(g: Gen, want: Want, outer: Sequence[Expr], depth: int) -> Query:
 def lone(g: Gen, want: Want, outer: Sequence[Expr], depth: int) -> Query:
     """An aggregate without GROUP BY: one row, or none by HAVING."""
     source = sources.from_clause(g, outer, depth)
-    rows = Env(source.leaves, tuple(outer), depth=depth)
+    rows = Env(source.leaves, tuple(outer), depth=depth, rows=source.names)
     made: list[Expr] = []
     env = Env((), tuple(outer), special=_collected(g, rows, made))
     found = item(g, env, want if want.type else Want(g.pick(_SUMMARIES), want.exact))
@@ -100,7 +100,7 @@ def _collected(g: Gen, rows: Env, made: list[Expr]) -> Callable[[SqlType, int], 
 
 def _windowed(g: Gen, want: Sequence[Want], source: From, rows: Env, where_: str) -> Query:
     windows = Windows(g, rows, source.ties)
-    env = Env(rows.leaves, rows.outer, windows.special(None), rows.depth)
+    env = Env(rows.leaves, rows.outer, windows.special(None), rows.depth, rows.rows)
     items = [item(g, env, one) for one in want]
     rest = f"{source.sql}{where_}{windows.clause()}"
     return limited(g, shown(items), rest, items, source.ties)

@@ -19,6 +19,7 @@ _IN_FROM: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("string_to_table({text}, 'a')", ("text",)),
     ("regexp_split_to_table({text}, 'b')", ("text",)),
     ("unnest({ints}, ARRAY[{text}, 'z'])", ("int", "text")),
+    ("JSON_TABLE({jsonb}, '$[*]' COLUMNS (c1 text PATH '$'))", ("text",)),  # 17 and later
     ("ROWS FROM (generate_series(1, 2), unnest({ints}))", ("int", "int")),
 )
 # Two arrays of objects, so that the function has rows to make.
@@ -48,7 +49,7 @@ def item(g: Gen, env: Env) -> tuple[str, Relation]:
     known = [sqltypes.BY_NAME[one] for one in types]
     columns = [Column(f"c{i}", one, one.exact) for i, one in enumerate(known, 1)]
     text = values.filled(g, env, template, 0)
-    if g.chance("set_function.ordinality", 0.3):
+    if "JSON_TABLE" not in text and g.chance("set_function.ordinality", 0.3):
         columns.append(Column("nr", sqltypes.BIGINT, True))
         text += " WITH ORDINALITY"
     return _made(f"{text} AS {name}({', '.join(c.name for c in columns)})", name, columns)

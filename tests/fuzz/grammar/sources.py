@@ -26,6 +26,11 @@ class From:
         return (*self.merged, *(e for one in self.relations for e in one.expressions()))
 
     @property
+    def names(self) -> tuple[str, ...]:
+        """What whole rows can be named by."""
+        return tuple(one.name for one in self.relations)
+
+    @property
     def ties(self) -> tuple[Expr, ...]:
         """Columns that tell rows apart, or whose values are all there is to see of a row."""
         found: list[Expr] = []

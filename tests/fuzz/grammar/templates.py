@@ -7,6 +7,14 @@ on the small values that tables hold, and its value is a function of its argumen
 
 from __future__ import annotations
 
+# Of a whole row, by its relation's name.
+WHOLE_ROW: dict[str, str] = {
+    "text": "({})::text",
+    "jsonb": "to_jsonb({})",
+    "bool": "({} IS NULL)",
+    "int": "num_nonnulls({})",
+}
+
 SCALAR: dict[str, tuple[str, ...]] = {
     "int": (
         "({int} + {int})",
@@ -33,6 +41,8 @@ SCALAR: dict[str, tuple[str, ...]] = {
         "strpos({text}, 'b')",
         "width_bucket(({num2})::float8, 0, 3, 3)",
         "num_nulls({any}, {any})",
+        "lower({range})",
+        "upper({range})",
         "jsonb_array_length(CASE WHEN jsonb_typeof({jsonb:a}) = 'array' THEN {=a} END)",
     ),
     "bigint": (
@@ -133,6 +143,8 @@ SCALAR: dict[str, tuple[str, ...]] = {
     ),
     "json": ("to_json({int})", "json_build_object('k', {text})", "({jsonb})::json"),
     "mood": ("greatest({mood}, {mood})",),
+    "range": ("int4range({int:a}, {=a} + 2)", "({range} * '[0,4)'::int4range)"),
+    "point": ("point({int}::float8, 1)",),
     "bool": (
         "({text} LIKE 'a%')",
         "({text} ILIKE 'A_')",
@@ -164,6 +176,11 @@ SCALAR: dict[str, tuple[str, ...]] = {
         "(ROW({int}, {text}) IS NOT NULL)",
         "(({date}, {date}) OVERLAPS ({date}, date '2020-01-03'))",
         "coalesce({bool}, false)",
+        "({range} @> {int})",
+        "({range} && {range})",
+        "isempty({range})",
+        "({timestamptz} < now())",  # always true of our values
+        "({date} > current_date - 30)",
     ),
 }
 # Values of inexact types that are exact all the same.
@@ -238,6 +255,7 @@ AGGREGATE: dict[str, tuple[str, ...]] = {
         "string_agg({text:a}, '' ORDER BY {int} DESC, {=a})",
         "array_agg({num:a} ORDER BY ({=a})::text)::text",
         "range_agg(int4range({int:a}, {=a} + 1))::text",
+        "range_agg({range})::text",
         "percentile_disc(ARRAY[0.3, 0.8]) WITHIN GROUP (ORDER BY {date})::text",
         "mode() WITHIN GROUP (ORDER BY {text})",
         "json_agg({int:a} ORDER BY {=a})::text",

@@ -71,7 +71,8 @@ class Windows:
 
     def _partition(self) -> str:
         g = self.g
-        keys = [exact(e).sql for e in self.rows.leaves if e.type.ordered]
+        raw = g.chance("window.inexact", 0.3)
+        keys = [(e if raw else exact(e)).sql for e in self.rows.leaves if e.type.ordered]
         if not keys or g.chance("window.unpartitioned", 0.2):
             return ""
         if self.partitions and g.chance("window.same", 0.5):
