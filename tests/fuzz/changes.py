@@ -30,7 +30,7 @@ class History:
         rng = self.rng
         if not self.open and rng.random() < 0.2:
             self._begin_other()
-        for _ in range(rng.randint(1, 4)):
+        for _ in range(rng.randint(1, 5)):
             self._transaction()
         if self.open and (last or rng.random() < 0.5):
             self._end_other()

@@ -78,6 +78,7 @@ class Outcome:
     delta_compared: bool = False
     raised: bool = False  # the query raises
     seconds: float = 0.0
+    changed: bool = False
 
 
 class Memory:
@@ -145,7 +146,8 @@ def refresh(
             failure[0],
             f"{failure[1]}\n(the table is {'wrong' if exact else 'right'} then)",
         )
-    return Outcome(failure, result.action, True, checked, seconds=result.duration)
+    changed = result.changed > 0
+    return Outcome(failure, result.action, True, checked, False, result.duration, changed)
 
 
 def creation_failure(rt: Runtime, query: str, error: Exception) -> tuple[str, str] | None:

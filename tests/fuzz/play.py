@@ -134,6 +134,7 @@ class Player:
         self.counts["refresh comparisons"] += outcome.compared
         self.counts["delta comparisons"] += outcome.delta_compared
         self.counts["refreshes whose query raises"] += outcome.raised
+        self.counts["refreshes that changed rows"] += outcome.changed
         self.counts["refreshes of more than 2 s"] += outcome.seconds > 2
         if outcome.action:
             self.counts[f"action {outcome.action}"] += 1

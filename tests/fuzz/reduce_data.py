@@ -39,6 +39,23 @@ def simpler_steps(case: Case) -> Iterator[Case]:
             yield _with_step(case, number, Refresh(step.name))
 
 
+def alone(case: Case, name: str) -> Case:
+    """Only one stream table and those below it."""
+    wanted = _needed(case, name)
+    steps = tuple(s for s in case.steps if isinstance(s, Sql) or s.name in wanted)
+    streams = {n: q for n, q in case.streams.items() if n in wanted}
+    return replace(case, streams=streams, steps=steps)
+
+
+def fewer_streams(case: Case) -> Iterator[Case]:
+    """Without one stream table."""
+    for name in case.streams:
+        streams = {n: q for n, q in case.streams.items() if n != name}
+        steps = tuple(s for s in case.steps if isinstance(s, Sql) or s.name != name)
+        if streams:
+            yield replace(case, streams=streams, steps=steps)
+
+
 def plain_sources(case: Case) -> Iterator[Case]:
     """A view instead of a stream table below."""
     for name, query in list(case.streams.items())[:-1]:
@@ -91,6 +108,11 @@ def split(text: str, separator: str = ",") -> list[str]:
         else:
             parts[-1] += character
     return [part.strip() for part in parts]
+
+
+def _needed(case: Case, name: str) -> set[str]:
+    below = {one for one in case.streams if f"{one} AS " in case.streams[name]}
+    return {name}.union(*(_needed(case, one) for one in below))
 
 
 def _fewer(statement: str) -> Iterator[str]:

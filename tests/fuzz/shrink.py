@@ -21,6 +21,7 @@ from tests.fuzz.steps import Case
 _VIEW = re.compile(r"(CREATE VIEW \w+ (?:\([^)]*\) )?AS )(.*)", re.DOTALL)
 Pass = Callable[[Case], Iterator[Case]]
 _PASSES: tuple[Pass, ...] = (
+    reduce_data.fewer_streams,
     reduce_data.plain_sources,
     reduce_data.simpler_steps,
     reduce_data.fewer_rows,
@@ -41,9 +42,13 @@ class Shrinker:
     def shrink(self, case: Case) -> tuple[Case, Failure] | None:
         """The smallest case found, and how it fails; None if the failure does not come again."""
         self._end = time.monotonic() + self.seconds
-        found = self.fails(case)
+        smaller = reduce_data.alone(case, self.failure.name)
+        found = self.fails(smaller)
+        if found is None:  # it takes the refreshes of others
+            smaller, found = case, self.fails(case)
         if found is None:
             return None
+        case = smaller
         case = replace(case, steps=case.steps[: found.step + 1])
         before = ""
         while before != repr(case) and not self._is_late():

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from tests.fuzz.checks import Failure
 from tests.fuzz.databases import Databases
 from tests.fuzz.play import Player, player
-from tests.fuzz.steps import Case, Refresh, Step
+from tests.fuzz.steps import Case, Sql
 from tests.fuzz.worlds import Plan, World
 
 if TYPE_CHECKING:
@@ -51,26 +51,18 @@ def run_world(databases: Databases, plan: Plan, number: int) -> Report:
     report.counts.update(world.counts)
     report.counts.update(playing.counts)
     report.counts["worlds"] += 1
-    report.failures = [(f, cut(playing.case, f)) for f in playing.failures]
+    report.failures = [(f, _whole(playing, f)) for f in playing.failures]
     return report
 
 
-def cut(case: Case, failure: Failure) -> Case:
-    """The part of a case that leads to a failure."""
-    wanted = _needed(case, failure.name)
-    steps: list[Step] = []
-    for step in case.steps[: failure.step + 1]:
-        named = step.name if isinstance(step, Refresh) or hasattr(step, "name") else None
-        if named is None or named in wanted:
-            steps.append(step)
-    streams = {name: case.streams[name] for name in case.streams if name in wanted}
-    return replace(case, streams=streams, steps=tuple(steps))
-
-
-def _needed(case: Case, name: str) -> set[str]:
-    """A stream table and those below it."""
-    below = {one for one in case.streams if f"{one} AS " in case.streams[name]}
-    return {name}.union(*(_needed(case, one) for one in below))
+def _whole(playing: Player, failure: Failure) -> Case:
+    """The case up to a failure, without the stream tables that had failed before."""
+    earlier = {one.name for one in playing.failures if one.step < failure.step}
+    there = {*playing.created, *playing.case.created_later(), failure.name}
+    streams = {n: q for n, q in playing.case.streams.items() if n in there - earlier}
+    steps = playing.case.steps[: failure.step + 1]
+    named = tuple(s for s in steps if isinstance(s, Sql) or s.name in streams)
+    return replace(playing.case, streams=streams, steps=named)
 
 
 def _live(world: World, playing: Player) -> None:

@@ -7,7 +7,7 @@ from tests.fuzz.grammar import subqueries, templates, values
 from tests.fuzz.grammar.gen import Env, Expr, Gen
 from tests.fuzz.sqltypes import comparable
 
-OPERATORS = ("=", "=", "=", "<>", "<", "<=", ">", ">=")
+OPERATORS = ("=", "=", "<>", "<>", "<", "<=", ">", ">=", "<=", ">=")
 
 
 def condition(g: Gen, env: Env, size: int = 1) -> str:
@@ -39,6 +39,8 @@ def comparison(g: Gen, env: Env, size: int = 1) -> str:
     while not one.type.ordered:
         one = values.value(g, env, sqltypes.INT, size)
     other = values.value(g, env, one.type, max(0, size - 1))
+    if other.sql == one.sql:
+        other = values.value(g, env, one.type, size)
     return f"({one.sql} {_operator(g)} {other.sql})"
 
 

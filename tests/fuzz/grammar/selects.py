@@ -140,11 +140,11 @@ def query_of(text: str, items: Sequence[Expr]) -> Query:
 def where(g: Gen, rows: Env, source: From) -> str:
     """WHERE, or nothing."""
     tests = list(source.conditions)
-    if g.chance("select.where", 0.55):
+    if g.chance("select.where", 0.42):
         tests.append(conditions.condition(g, rows, g.pick((0, 1, 1, 2))))
-    if rows.outer and g.chance("select.correlated", 0.7):
+    if rows.outer and g.chance("select.correlated", 0.65):
         tests.append(conditions.correlated(g, rows))
-    if g.chance("select.second_condition", 0.2):
+    if g.chance("select.second_condition", 0.08):
         tests.append(conditions.condition(g, rows, 0))
     return f" WHERE {' AND '.join(tests)}" if tests else ""
 

@@ -126,7 +126,7 @@ def _on(g: Gen, left: From, right: From, outer: Sequence[Expr], depth: int, *, f
     if full and how not in {"equal", "several", "residual", "constant"}:
         how = "equal"
     if test is None or how == "constant":
-        return g.pick(("true", "true", "1 = 1", "false"))
+        return g.pick(("true", "true", "true", "1 = 1", "false"))
     if how == "several":
         return f"{test} AND {_equality(g, left.leaves, right.leaves)}"
     if how == "residual":
