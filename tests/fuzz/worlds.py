@@ -7,6 +7,7 @@ numbers its queries took; PostgreSQL decides which queries are rejected.
 from __future__ import annotations
 
 import random
+import re
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -164,4 +165,5 @@ def _why(error: psycopg.Error) -> str:
         return "too slow"
     if state[:2] in {"21", "22"}:
         return "raises"
-    return f"rejected {state}: {str(error).splitlines()[0][:90]}"
+    said = re.sub(r"[a-z]+\d+", "#", str(error).splitlines()[0])
+    return f"rejected {state}: {said[:90]}"
