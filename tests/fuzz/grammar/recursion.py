@@ -19,7 +19,7 @@ _PAIR = (("a", sqltypes.INT), ("b", sqltypes.INT))
 def recursive(g: Gen, want: Sequence[Want], outer: Sequence[Expr], depth: int) -> Query:
     """A query over a recursive one."""
     name = g.alias("rec")
-    kind = g.choose("recursion", closure=4, levels=4, path=1, counter=1, cycle=0.4)
+    kind = g.choose("recursion", closure=4, levels=4, path=1, counter=1, cycle=0.7)
     makers = {
         "closure": _closure,
         "levels": _levels,
@@ -107,6 +107,8 @@ def _cycle(g: Gen, name: str) -> tuple[str, tuple[Column, ...]]:
     source, one, other = _edges(g)
     step = f"SELECT {name}.a, {other} FROM {name} JOIN {source.sql} ON {one} = {name}.b"
     text, columns = _named(name, ("a", "b"), f"{_anchor(g)} UNION ALL {step}", _PAIR)
+    if g.chance("recursion.search", 0.3):
+        text += f" SEARCH {g.pick(('DEPTH', 'BREADTH'))} FIRST BY a, b SET place"
     return f"{text} CYCLE b SET again USING way", (*columns, Column("again", sqltypes.BOOL, True))
 
 

@@ -19,7 +19,15 @@ _QUANTIFIED = ("=", "<>", "<", "<=", ">", ">=")
 def test(g: Gen, env: Env) -> str:
     """A truth value from a query."""
     how = g.choose(
-        "test", exists=3, not_exists=2, in_=3, not_in=2, several=1, not_several=0.7, any_=2, all_=2
+        "test",
+        exists=3,
+        not_exists=2,
+        in_=3,
+        not_in=2,
+        several=1,
+        not_several=0.7,
+        any_=3,
+        all_=2.5,
     )
     if how in {"exists", "not_exists"}:
         text = f"EXISTS ({_rows(g, env, [Want()])})"

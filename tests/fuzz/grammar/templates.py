@@ -213,6 +213,7 @@ AGGREGATE: dict[str, tuple[str, ...]] = {
         "count(*)",
         "count({any})",
         "count(DISTINCT {key})",
+        "count(DISTINCT {key})",
         "sum({int})",
         "sum({int})",
         "sum(DISTINCT {int})",
@@ -305,8 +306,10 @@ WINDOW: dict[str, tuple[str, ...]] = {
 }
 # Calls that need a total order.
 ORDERED_WINDOW: dict[str, tuple[str, ...]] = {
-    "bigint": ("row_number()", "row_number()"),
+    "bigint": ("row_number()", "row_number()", "sum({int})", "count({any})", "sum({int})"),
     "int": (
+        "min({int})",
+        "max({int})",
         "ntile(2)",
         "lag({int})",
         "lead({int}, 1, 0)",
@@ -314,7 +317,7 @@ ORDERED_WINDOW: dict[str, tuple[str, ...]] = {
         "last_value({int})",
         "nth_value({int}, 2)",
     ),
-    "num": ("lag({num})",),
+    "num": ("lag({num})", "sum({num2})", "avg({int})"),
     "num2": ("lead({num2})", "first_value({num2})"),
     "text": ("lag({text}, 2)", "string_agg({text}, ',')", "first_value({text})"),
     "ints": ("array_agg({int})",),

@@ -37,7 +37,7 @@ def value(g: Gen, env: Env, type_: SqlType, size: int = 2) -> Expr:
         outer=1.0 if env.outer else 0.0,
         special=5.0 if env.special else 0.0,
         composed=4.0 if size > 0 else 0.0,
-        row=0.08 if env.rows and type_.name in templates.WHOLE_ROW else 0.0,
+        row=0.25 if env.rows and type_.name in templates.WHOLE_ROW else 0.0,
         choice=0.9 if size > 0 else 0.0,
         subquery=0.5 if env.depth > 0 and size > 0 else 0.0,
     )
