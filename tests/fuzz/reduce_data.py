@@ -6,7 +6,7 @@ Invariant: proposals only; a case that no longer makes sense to PostgreSQL does 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 from dataclasses import replace
 
 from tests.fuzz.steps import Case, Create, Refresh, Sql, Step
@@ -41,19 +41,14 @@ def simpler_steps(case: Case) -> Iterator[Case]:
 
 def alone(case: Case, name: str) -> Case:
     """Only one stream table and those below it."""
-    wanted = _needed(case, name)
-    steps = tuple(s for s in case.steps if isinstance(s, Sql) or s.name in wanted)
-    streams = {n: q for n, q in case.streams.items() if n in wanted}
-    return replace(case, streams=streams, steps=steps)
+    return _only(case, _needed(case, name))
 
 
 def fewer_streams(case: Case) -> Iterator[Case]:
     """Without one stream table."""
     for name in case.streams:
-        streams = {n: q for n, q in case.streams.items() if n != name}
-        steps = tuple(s for s in case.steps if isinstance(s, Sql) or s.name != name)
-        if streams:
-            yield replace(case, streams=streams, steps=steps)
+        if len(case.streams) > 1:
+            yield _only(case, case.streams.keys() - {name})
 
 
 def plain_sources(case: Case) -> Iterator[Case]:
@@ -108,6 +103,19 @@ def split(text: str, separator: str = ",") -> list[str]:
         else:
             parts[-1] += character
     return [part.strip() for part in parts]
+
+
+def _only(case: Case, wanted: Set[str]) -> Case:
+    """Some stream tables; a refresh of another one is still one of what it reads."""
+    steps: list[Step] = []
+    for step in case.steps:
+        if isinstance(step, Sql) or step.name in wanted:
+            steps.append(step)
+        elif isinstance(step, Refresh):
+            below = _needed(case, step.name) & wanted
+            steps += [Refresh(name) for name in case.streams if name in below]
+    streams = {n: q for n, q in case.streams.items() if n in wanted}
+    return replace(case, streams=streams, steps=tuple(steps))
 
 
 def _needed(case: Case, name: str) -> set[str]:

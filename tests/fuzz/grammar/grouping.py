@@ -31,13 +31,14 @@ def grouped(g: Gen, want: Sequence[Want], outer: Sequence[Expr], depth: int) -> 
     if g.chance("select.having", 0.25):
         having = f" HAVING {conditions.condition(g, env, 1)}"
     ties = (*keys, *marks)
-    named = ""
+    named, alike = "", False
     if g.chance("select.window_over_groups", 0.12):
-        windows = Windows(g, Env(tuple(keys)), ties)
+        windows = Windows(g, Env(tuple(keys)), ties, keyed=not sets)
         over = windows.special(offer)
         shown = Env(env.leaves, env.outer, _either(g, over, offer), depth)
         items = [selects.item(g, shown, one) for one in want]
         named = windows.clause()
+        alike = windows.ordered and sets
     else:
         items = [selects.item(g, env, one) for one in want]
     rest = f"{source.sql}{where}{clause}{having}{named}"
@@ -45,6 +46,8 @@ def grouped(g: Gen, want: Sequence[Want], outer: Sequence[Expr], depth: int) -> 
     if g.chance("select.distinct_groups", 0.04):
         items = [exact(one) for one in items]
         return selects.limited(g, f"DISTINCT {selects.shown(items)}", rest, items, None)
+    if alike:
+        return selects.query_of(f"SELECT {list_} FROM {rest}", items)
     return selects.limited(g, list_, rest, items, ties)
 
 

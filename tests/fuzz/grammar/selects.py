@@ -99,10 +99,12 @@ def _collected(g: Gen, rows: Env, made: list[Expr]) -> Callable[[SqlType, int], 
 
 
 def _windowed(g: Gen, want: Sequence[Want], source: From, rows: Env, where_: str) -> Query:
-    windows = Windows(g, rows, source.ties)
+    windows = Windows(g, rows, source.ties, source.keyed)
     env = Env(rows.leaves, rows.outer, windows.special(None), rows.depth, rows.rows)
     items = [item(g, env, one) for one in want]
     rest = f"{source.sql}{where_}{windows.clause()}"
+    if windows.ordered and not source.keyed:  # which of two rows alike a LIMIT cuts is open
+        return query_of(f"SELECT {shown(items)} FROM {rest}", items)
     return limited(g, shown(items), rest, items, source.ties)
 
 

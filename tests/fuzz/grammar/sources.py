@@ -26,6 +26,11 @@ class From:
         return (*self.merged, *(e for one in self.relations for e in one.expressions()))
 
     @property
+    def keyed(self) -> bool:
+        """Whether no two rows are alike."""
+        return all(one.key is not None for one in self.relations)
+
+    @property
     def names(self) -> tuple[str, ...]:
         """What whole rows can be named by."""
         return tuple(one.name for one in self.relations)

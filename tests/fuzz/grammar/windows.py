@@ -1,7 +1,8 @@
 """Window calls, with every kind of frame.
 
 Invariant: a call that depends on the order of peers gets an ORDER BY under which only identical
-rows are peers.
+rows are peers. Where there are such, all these calls share one order: two orders may put two rows
+that are alike in different places, and PostgreSQL sorts once for one order.
 """
 
 from __future__ import annotations
@@ -27,8 +28,11 @@ class Windows:
     g: Gen
     rows: Env
     ties: tuple[Expr, ...]
+    keyed: bool
     named: list[str] = field(default_factory=list)
     partitions: list[str] = field(default_factory=list)
+    ordered: bool = False  # a call depends on the order of peers
+    _shared: tuple[str, str] | None = None
 
     def special(self, grouped: Callable[[SqlType, int], Expr | None] | None):
         """What offers window calls to an expression; ``grouped`` are the aggregates below."""
@@ -59,9 +63,14 @@ class Windows:
         return Expr(text, type_, type_.exact or template.startswith("round("))
 
     def _window(self, total: bool, call: str) -> str:
-        partition = self._partition()
         framed = call.startswith(_FRAMED)
-        order, frame = self._order(total, framed, not partition)
+        if total:
+            self.ordered = True
+            partition, order = self._total()
+            frame = self._frame(("ROWS", "GROUPS"), framed)
+        else:
+            partition = self._partition()
+            order, frame = self._order(framed)
         inside = " ".join(part for part in (partition, order, frame) if part)
         if self.g.chance("window.named", 0.15):
             name = self.g.alias("w")
@@ -81,12 +90,20 @@ class Windows:
         self.partitions.append(text)
         return text
 
-    def _order(self, total: bool, framed: bool, alone: bool) -> tuple[str, str]:
+    def _total(self) -> tuple[str, str]:
+        """A partition, and an order under which only identical rows are peers."""
+        if self._shared is not None:
+            return self._shared
+        sortable = [e for e in self.rows.leaves if e.type.ordered]
+        leading = self.g.few(sortable, 0, 2)
+        found = self._partition(), f"ORDER BY {ordering.total(self.g, leading, self.ties)}"
+        self._shared = None if self.keyed else found
+        return found
+
+    def _order(self, framed: bool) -> tuple[str, str]:
+        """An order that need not be total, and a frame that does not look at it."""
         g = self.g
         sortable = [e for e in self.rows.leaves if e.type.ordered]
-        if total:
-            order = f"ORDER BY {ordering.total(g, g.few(sortable, 0, 2), self.ties)}"
-            return order, self._frame(("ROWS", "GROUPS"), framed)
         if not sortable or (framed and g.chance("window.unordered", 0.3)):
             return "", ""
         numbers = [e for e in sortable if e.type in (sqltypes.INT, sqltypes.BIGINT)]
