@@ -65,7 +65,7 @@ class Failure:
     @property
     def is_error(self) -> bool:
         """Whether the message says what is wrong."""
-        return self.kind not in {"delta", "table", "norec", "tlp"}
+        return self.kind not in {"delta", "table", "fill", "norec", "tlp"}
 
 
 @dataclass(frozen=True)
@@ -148,6 +148,12 @@ def refresh(
         )
     changed = result.changed > 0
     return Outcome(failure, result.action, True, checked, False, result.duration, changed)
+
+
+def filled(rt: Runtime, name: str, query: str) -> tuple[str, str] | None:
+    """How a new stream table differs from its query."""
+    exact, _ = _exact(rt, name, query)
+    return None if exact is None else ("fill", exact)
 
 
 def creation_failure(rt: Runtime, query: str, error: Exception) -> tuple[str, str] | None:

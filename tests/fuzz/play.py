@@ -99,7 +99,10 @@ class Player:
         self.created[name] = info
         if self.on_created is not None:
             self.on_created(name, info)
-        return True
+        found = checks.filled(self.rt, f"public.{name}", query)
+        if found is not None:
+            self._fail(name, number, *found)
+        return found is None
 
     def check(self, name: str, test: str) -> None:
         """NoREC and TLP with one condition."""
