@@ -49,8 +49,9 @@ class From:
 
 
 def from_clause(g: Gen, outer: Sequence[Expr], depth: int) -> From:
-    """One to three items, joined."""
-    count = {"one": 1, "two": 2, "three": 3}[g.choose("from", one=5, two=4.5, three=1.6)]
+    """One to five items, joined."""
+    how = g.choose("from", one=5, two=4.5, three=1.6, four=0.6, five=0.25)
+    count = {"one": 1, "two": 2, "three": 3, "four": 4, "five": 5}[how]
     source = _item(g, outer, (), depth)
     for _ in range(count - 1):
         source = _join(g, source, outer, depth)
