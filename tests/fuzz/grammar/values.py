@@ -17,6 +17,19 @@ _READABLE = {
     "num": ("num2", "bigint"),
     "text": ("char3",),
 }
+# What aggregates and window calls make, mostly.
+_SUMMARIES = (
+    *(sqltypes.BIGINT,) * 5,
+    *(sqltypes.NUM,) * 4,
+    *(sqltypes.INT,) * 2,
+    sqltypes.NUM2,
+    sqltypes.FLOAT,
+    sqltypes.TEXT,
+    sqltypes.BOOL,
+    sqltypes.DATE,
+    sqltypes.INTS,
+    sqltypes.JSONB,
+)
 # How a value of a type is made from one of any type.
 _FROM_ANY = {
     "text": "({})::text",
@@ -79,8 +92,10 @@ def leaf(g: Gen, env: Env, type_: SqlType, *, outer: bool = False) -> Expr:
 
 
 def anything(g: Gen, env: Env, size: int = 1) -> Expr:
-    """An expression of a type that the environment has."""
+    """An expression of a type that the environment has, or that its special calls make."""
     types = [one.type for one in env.leaves] or [sqltypes.INT, sqltypes.TEXT]
+    if env.special is not None and g.chance("value.summary", 0.55):
+        types = list(_SUMMARIES)
     return value(g, env, g.pick(types), size)
 
 
