@@ -108,7 +108,7 @@ def _cross(g: Gen, left: From, right: From, *, comma: bool) -> From:
 def _nested(g: Gen, first: From, outer: Sequence[Expr], depth: int) -> From:
     """A join in parentheses, as the right side of another."""
     second = _item(g, outer, (), depth)
-    side = g.pick(("INNER", "LEFT", "LEFT", "FULL"))
+    side = g.choose("join", inner=1, left=2, full=1).upper()
     test = _on(g, first, second, outer, depth, full=side == "FULL")
     text = f"({first.sql} {side} JOIN {second.sql} ON {test})"
     return From(text, (*first.relations, *second.relations))
@@ -178,7 +178,7 @@ def _merging(
     fitting = [c for c in shared if comparable(c.type, theirs[c.name].type)]
     if not fitting or (natural and len(fitting) < len(shared)):
         return None
-    side = g.pick(("", "LEFT ", "RIGHT ", "FULL "))
+    side = g.choose("join", inner=1, left=1, right=1, full=1).upper() + " "
     names = shared if natural else g.few(fitting, 1, 2)
     condition = "" if natural else f" USING ({', '.join(ident(c.name) for c in names)})"
     text = f"{left.sql} {'NATURAL ' if natural else ''}{side}JOIN {right.sql}{condition}"
