@@ -95,11 +95,11 @@ class History:
     def _write(self, table: Table, *, calm: bool = False) -> str:
         rng = self.rng
         kinds = {
-            "insert": 5.0,
-            "delete": 2.2,
+            "insert": 4.5,
+            "delete": 3.0,
             "update": 4.0,
-            "empty": 0.0 if calm else 0.25,
-            "refill": 0.3,
+            "empty": 0.0 if calm else 0.3,
+            "refill": 0.2,
             "truncate": 0.0 if calm else 0.15,
             "swap": 0.5 if table.deferrable else 0.0,
             "shift": 0.4 if table.key == "id" and table.parent is None else 0.0,
@@ -108,7 +108,7 @@ class History:
         }
         kind = rng.choices(list(kinds), list(kinds.values()))[0]
         if kind in {"insert", "refill"}:
-            return self._insert(table, rng.randint(1, 3) if kind == "insert" else 6)
+            return self._insert(table, rng.randint(1, 3) if kind == "insert" else 5)
         if kind == "delete":
             return f"DELETE FROM {table.name} WHERE {self._some(table)}"
         if kind == "update":

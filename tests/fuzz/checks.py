@@ -9,6 +9,7 @@ raises at the same moment is no failure.
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
 # Why a differential table may be computed anew: a TRUNCATE says nothing of the rows it removed.
 _GOOD_REASONS = ("a source was truncated", "asked for")
+_HEAVY = 2.0  # seconds of a query that may take long to refresh, too
 _NOREC = """
 SELECT (SELECT count(*) FROM {relation} AS q({names}) WHERE {test}) AS filtered,
        (SELECT count(*) FILTER (WHERE shown) FROM (
@@ -201,14 +203,15 @@ def partition(rt: Runtime, whole: str, parts: Sequence[str]) -> tuple[str, str] 
 
 
 def raises(rt: Runtime, query: str) -> bool:
-    """Whether the query itself raises an error now."""
+    """Whether the query itself raises an error now, or takes its time."""
+    started = time.monotonic()
     try:
         rt.session.execute(f"SELECT count(*), count(q::text) FROM ({query}\n) q")
     except DatabaseError:
         return True
     finally:
         rt.session.rollback()
-    return False
+    return time.monotonic() - started > _HEAVY
 
 
 def _exact(rt: Runtime, name: str, query: str) -> tuple[str | None, bool]:

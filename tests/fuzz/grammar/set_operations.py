@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from tests.fuzz import sqltypes
-from tests.fuzz.grammar import ordering, queries, selects
-from tests.fuzz.grammar.gen import Column, Expr, Gen, Query, Want
+from tests.fuzz.grammar import conditions, ordering, queries, selects
+from tests.fuzz.grammar.gen import Column, Env, Expr, Gen, Query, Relation, Want
 from tests.fuzz.sqltypes import SqlType
 
 _TYPES = (sqltypes.INT, sqltypes.INT, sqltypes.TEXT, sqltypes.BIGINT, sqltypes.DATE, sqltypes.NUM2)
@@ -29,7 +29,10 @@ def combined(g: Gen, want: Sequence[Want], outer: Sequence[Expr], depth: int) ->
     names = [_operator(g) for _ in range(g.pick((1, 1, 1, 2)))]
     plain = all(name == "union_all" for name in names)
     wanted = [_wanted(g, one, exact=not plain) for one in want]
-    found = [_branch(g, wanted, outer, depth) for _ in range(len(names) + 1)]
+    found = [_branch(g, wanted, outer, depth)]
+    for name in names:
+        alike = g.chance("set.alike", 0.1 if name.startswith("union") else 0.5)
+        found.append(_alike(g, found[0]) if alike else _branch(g, wanted, outer, depth))
     text = found[0].sql
     for name, branch in zip(names, found[1:], strict=True):
         text = f"{text} {_OPERATORS[name]} {branch.sql}"
@@ -70,6 +73,15 @@ def _branch(g: Gen, want: Sequence[Want], outer: Sequence[Expr], depth: int) -> 
     else:
         found = selects.select(g, want, outer, max(0, depth - 1))
     return Query(f"({found.sql})", found.columns) if _needs_parentheses(g, found.sql) else found
+
+
+def _alike(g: Gen, query: Query) -> Query:
+    """Some of the rows of another branch, so that both sides have rows in common."""
+    relation = Relation(g.alias("q"), query.columns)
+    shown = relation.expressions()
+    test = conditions.condition(g, Env(shown), 1)
+    text = f"SELECT {selects.shown(shown)} FROM ({query.sql}) AS {relation.name} WHERE {test}"
+    return selects.query_of(text, shown)
 
 
 def _needs_parentheses(g: Gen, text: str) -> bool:

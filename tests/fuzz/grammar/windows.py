@@ -57,7 +57,7 @@ class Windows:
         text = values.filled(self.g, arguments, inside, 0)
         filter_ = ""
         if text.startswith(("sum(", "count(")) and self.g.chance("window.filter", 0.1):
-            filter_ = f" FILTER (WHERE {conditions.condition(self.g, arguments, 0)})"
+            filter_ = f" FILTER (WHERE {conditions.condition(self.g, Env(self.rows.leaves), 0)})"
         over = f"{filter_} OVER {self._window(total, text)}"
         text = text.replace("\0", over) if "\0" in text else f"{text}{over}"
         return Expr(text, type_, type_.exact or template.startswith("round("))
