@@ -135,10 +135,10 @@ def _store(
 ) -> None:
     """Shrink a failure and write its case file."""
     found = None
-    if order.shrink_seconds and failure.kind != "slow":
+    if order.shrink_seconds:
         found = Shrinker(databases, failure, order.shrink_seconds).shrink(case)
     shrunk, failure = found or (case, failure)
-    once = order.shrink_seconds and failure.kind != "slow" and not found
+    once = order.shrink_seconds and not found
     kind = f"{failure.kind}-once" if once else failure.kind
     facts = {"fails": f"{failure.kind}: {failure.message[:1500]}", **shrunk.facts}
     with shared.lock:
