@@ -45,7 +45,7 @@ def test(g: Gen, env: Env) -> str:
 
 def scalar(g: Gen, env: Env, type_: SqlType) -> Expr:
     """A value from a query."""
-    how = g.choose("scalar", aggregate=5, first=1.5, keyed=1, constant=0.4, several=0.03)
+    how = g.choose("scalar", aggregate=5, first=1.5, keyed=1, constant=0.4, several=0.15)
     outer = _outer(g, env)
     if how == "keyed":
         found = _keyed(g, env, type_)
