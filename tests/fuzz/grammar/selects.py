@@ -17,6 +17,7 @@ from tests.fuzz.grammar import (
     ordering,
     set_functions,
     sources,
+    subqueries,
     values,
 )
 from tests.fuzz.grammar.gen import Column, Env, Expr, Gen, Query, Want, exact
@@ -144,6 +145,8 @@ def where(g: Gen, rows: Env, source: From) -> str:
     tests = list(source.conditions)
     if g.chance("select.where", 0.42):
         tests.append(conditions.condition(g, rows, g.pick((0, 1, 1, 2))))
+    if rows.depth > 0 and rows.leaves and g.chance("select.test", 0.14) and g.spend():
+        tests.append(subqueries.test(g, rows))
     if rows.outer and g.chance("select.correlated", 0.65):
         tests.append(conditions.correlated(g, rows))
     if g.chance("select.second_condition", 0.08):
