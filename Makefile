@@ -10,7 +10,7 @@ ARGS    ?=
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help setup demo test unit integration acceptance functional test-matrix lint format bench lock clean
+.PHONY: help setup demo test unit integration acceptance functional test-matrix lint format bench fuzz lock clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -56,6 +56,12 @@ format: setup ## format and fix what ruff can fix
 
 bench: setup ## measure refreshes and capture; see docs/BENCHMARK.md
 	$(BIN)/trickle-runtime bench $(ARGS)
+
+# The same seed gives the same queries and histories; MINUTES only says how many of them.
+MINUTES ?= 10
+SEED    ?= 1
+fuzz: setup ## random queries through random histories against PostgreSQL; see CONTRIBUTING.md
+	$(BIN)/python -m tests.fuzz.run --minutes $(MINUTES) --seed $(SEED) --workers $(WORKERS) $(ARGS)
 
 lock: setup ## renew requirements.lock from pyproject.toml
 	$(BIN)/uv pip compile pyproject.toml --group dev --extra demo --universal --python-version 3.10 \
