@@ -60,9 +60,9 @@ def is_running(pid: int) -> bool:
     state = Path(f"/proc/{pid}/stat")
     if Path("/proc/self/stat").exists():
         try:
-        return state.read_text().rpartition(")")[2].split()[0] != "Z"
-    except (FileNotFoundError, ProcessLookupError):  # gone, perhaps between opening and reading
-        return False
+            return state.read_text().rpartition(")")[2].split()[0] != "Z"
+        except (FileNotFoundError, ProcessLookupError):  # perhaps between opening and reading
+            return False
     try:
         os.kill(pid, 0)
     except ProcessLookupError:
