@@ -115,6 +115,7 @@ class _Compiled:
         self._analysis = analysis
         self._steps: dict[frozenset[int], Any] = {}
         self.columns, self.sources = analysis.columns, analysis.sources
+        self.always = analysis.always
 
     def delta_steps(self, changed: frozenset[int], *, materialise: bool) -> Any:
         if changed not in self._steps:
