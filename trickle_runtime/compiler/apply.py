@@ -95,7 +95,13 @@ class Apply:
 
     def signed(self, relation: Relation, out: Context, *, materialise: bool) -> list[Step]:
         """Steps for a delta of signed rows."""
-        return self.rows(union(relation, self.names, weighted=True), out, materialise=materialise)
+        rows = union(relation, self.names, weighted=True) if relation else self._nothing()
+        return self.rows(rows, out, materialise=materialise)
+
+    def _nothing(self) -> str:
+        """The delta of sources whose rows decide nothing, such as those of an unused WITH."""
+        columns = [f"NULL::{c.type} AS {ident(c.name)}" for c in self.columns]
+        return f"SELECT {comma([*columns, '0 AS __pgt_w'])} WHERE false"
 
     def rows(self, rows: str, out: Context, *, materialise: bool) -> list[Step]:
         """Steps for a delta given as a query of the columns and the weight."""

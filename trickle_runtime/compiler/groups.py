@@ -119,7 +119,8 @@ class GroupSql:
         columns = [f"{ident(name)} AS {ident(shown)}" for name, shown in keys.items()]
         columns += [f"{call} AS {ident(name)}" for name, call in calls.items()]
         by = f"GROUP BY {comma([ident(name) for name in keys])}" if keys else ""
-        return fill(_GROUPED, columns=comma(columns or ["1 AS __pgt_one"]), rows=rows, by=by)
+        shown = comma(columns or ["count(*) AS __pgt_one"])  # one row, whatever the rows
+        return fill(_GROUPED, columns=shown, rows=rows, by=by)
 
     @staticmethod
     def restriction(

@@ -11,8 +11,9 @@ from trickle_runtime.compiler.volatility import function_name
 
 # Operators outside pg_catalog are printed as OPERATOR(…), so these are PostgreSQL's own.
 _ARITHMETIC = (exp.Add, exp.Sub, exp.Mul, exp.Div, exp.Mod, exp.DPipe)
-# Functions of pg_catalog that have a value for every value.
-_TOTAL = frozenset({"abs", "date_trunc", "length", "lower", "md5", "round", "upper"})
+# Functions of pg_catalog that have a value for every value, whatever its type: not lower() and
+# upper(), which are bounds of ranges as well.
+_TOTAL = frozenset({"abs", "date_trunc", "length", "md5", "round"})
 
 
 def never_null(expression: exp.Expr, inputs: Sequence[Operator]) -> bool:

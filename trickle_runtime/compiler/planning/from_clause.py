@@ -159,11 +159,24 @@ class FromPlanner:
         elif isinstance(node, exp.Values):
             self._values(node, into, None)
         elif isinstance(node, exp.Paren):
-            self._item(node.this, into, ctes)
+            self._nested(node.this, into, ctes)
         else:
             raise NotIncremental("UNSUPPORTED", node.sql("postgres")[:80])
         for join in joins(node):
             self._join(join, into, ctes)
+
+    def _nested(self, node: exp.Expr, into: Gathered, ctes: Ctes) -> None:
+        """A join in parentheses: part of the flat join, unless it keeps rows of its right side."""
+        sides = {join.side.upper() for join in node.find_all(exp.Join)}
+        if not into.parts or sides <= {"", "LEFT"}:
+            self._item(node, into, ctes)
+            return
+        own = Gathered()
+        self._item(node, own, ctes)
+        joined = self.join(own)
+        into.parts.append(joined.operator)
+        into.items += joined.scope.items
+        into.merged |= joined.scope.merged
 
     def _join(self, join: exp.Join, into: Gathered, ctes: Ctes) -> None:
         side, kind = (join.side or "").upper(), (join.kind or "").upper()
@@ -281,7 +294,7 @@ class FromPlanner:
         if node.args.get("sample"):
             raise NotIncremental("TABLE_SAMPLE", "TABLESAMPLE", whole=True)
         if not node.alias:  # a join in parentheses; canonical subqueries have a name
-            self._item(node.this, into, ctes)
+            self._nested(node.this, into, ctes)
         elif isinstance(node.this, (exp.Query, exp.Values)):
             self._query(node.this, node, into, ctes)
         else:

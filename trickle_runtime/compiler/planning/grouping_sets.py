@@ -1,29 +1,37 @@
 """GROUPING SETS, ROLLUP and CUBE as a union of one GROUP BY per set.
 
-In the branch of a set the grouping columns outside of it are NULL, ``GROUPING()`` a constant.
+In the branch of a set the grouping expressions outside of it are NULL, ``GROUPING()`` a constant.
+Everything above the groups, HAVING as well, is a query over the united branches.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import combinations, product
 
 from sqlglot import exp
 
 from trickle_runtime.compiler.dialect import render
+from trickle_runtime.compiler.planning.scope import Scope, free_columns
 from trickle_runtime.compiler.reasons import NotIncremental
 from trickle_runtime.compiler.term import raw
 
 MOST_SETS = 64
+UNITED = "grouping sets"
 
 
 def has_sets(select: exp.Select) -> bool:
-    """Whether a GROUP BY has more than one grouping."""
+    """Whether a GROUP BY is more than a list of expressions, or GROUPING() asks for its set."""
     group = select.args.get("group")
-    return group is not None and any(
+    if group is None:
+        return False
+    outputs = [*select.expressions, *(select.args.get(n) for n in ("having", "order"))]
+    calls = (c for part in outputs if part is not None for c in part.find_all(exp.Anonymous))
+    return any(
         isinstance(item, (exp.GroupingSets, exp.Cube, exp.Rollup, exp.Tuple))
         for item in group.expressions
-    )
+    ) or any(isinstance(c.this, str) and c.this.upper() == "GROUPING" for c in calls)
 
 
 def expand(select: exp.Select) -> list[list[exp.Expr]]:
@@ -39,40 +47,144 @@ def expand(select: exp.Select) -> list[list[exp.Expr]]:
     return found
 
 
-def branch(
+def qualified(select: exp.Select, scope: Scope) -> exp.Select:
+    """The same query with every column's table: PostgreSQL prints it in some clauses only."""
+    copied = select.copy()
+    clauses = (copied.args.get(name) for name in ("group", "having", "order", "distinct"))
+    for part in (*copied.expressions, *(clause for clause in clauses if clause is not None)):
+        for column in list(free_columns(part)):
+            if column.table or column.name in scope.merged:
+                continue
+            owner = next((item for item in scope.items if column.name in item.columns), None)
+            if owner is not None:
+                column.set("table", exp.to_identifier(owner.name))
+    return copied
+
+
+@dataclass(frozen=True)
+class Split:
+    """A query over grouping sets, taken apart.
+
+    Attributes:
+        above: the query over the united groups, whose columns stand for what was replaced.
+        keys: grouping expressions by text; ``names`` are those of their columns, likewise.
+        others: aggregate calls, and columns that the groups determine, by name.
+        groupings: calls of ``GROUPING`` by name.
+    """
+
+    above: exp.Select
+    keys: Mapping[str, exp.Expr]
+    names: Mapping[str, str]
+    others: Mapping[str, exp.Expr]
+    groupings: Mapping[str, exp.Expr]
+
+
+def split(
     select: exp.Select,
-    chosen: Sequence[exp.Expr],
-    types: Mapping[str, str],
+    sets: Sequence[Sequence[exp.Expr]],
     calls: Callable[[exp.Expr], Iterable[exp.Expr]],
-) -> exp.Select:
-    """The query of one set.
+) -> Split:
+    """Separate what is computed per group from what is computed of the groups.
 
     Args:
         select: the whole query.
-        chosen: the expressions of the set.
-        types: type per text of every grouping expression.
+        sets: its grouping sets.
         calls: gives the aggregate calls in an expression.
     """
-    inside = {text(e) for e in chosen}
-    copied = select.copy()
-    for clause in ("order", "limit", "offset"):
-        copied.set(clause, None)
-    copied.set("group", exp.Group(expressions=[e.copy() for e in chosen]))
-    for call in list(copied.find_all(exp.Anonymous)):
-        if isinstance(call.this, str) and call.this.upper() == "GROUPING":
-            bits = "".join("0" if text(a) in inside else "1" for a in call.expressions)
-            call.replace(exp.Literal.number(int(bits, 2)))
-    outside = {name: type_ for name, type_ in types.items() if name not in inside}
-
-    def blank(node: exp.Expr) -> exp.Expr:
-        kind = outside.get(text(node)) if isinstance(node, exp.Condition) else None
-        return node if kind is None else raw(f"NULL::{kind}")
-
-    copied.set("expressions", [_outside_calls(e, blank, calls) for e in copied.expressions])
-    having = copied.args.get("having")
+    keys = {text(e): e for chosen in sets for e in chosen}
+    names = {key: f"g{number}" for number, key in enumerate(keys)}
+    found = _Replaced(keys, names)
+    above = exp.Select(
+        expressions=[
+            exp.alias_(found.replace(o.unalias(), calls), o.alias_or_name, quoted=True)
+            for o in select.expressions
+        ],
+        from_=exp.From(this=exp.Table(this=exp.to_identifier(UNITED, quoted=True))),
+    )
+    having = select.args.get("having")
     if having is not None:
-        copied.set("having", exp.Having(this=_outside_calls(having.this, blank, calls)))
-    return copied
+        above.set("where", exp.Where(this=found.replace(having.this, calls)))
+    for clause in ("order", "distinct"):
+        if select.args.get(clause) is not None:
+            above.set(clause, found.replace(select.args[clause], calls))
+    for clause in ("limit", "offset"):
+        above.set(clause, select.args.get(clause))
+    return Split(above, keys, names, found.others, found.groupings)
+
+
+class _Replaced:
+    """Replaces what the groups supply by columns, and remembers it."""
+
+    def __init__(self, keys: Mapping[str, exp.Expr], names: Mapping[str, str]) -> None:
+        self.keys, self.names = keys, names
+        self.others: dict[str, exp.Expr] = {}
+        self.groupings: dict[str, exp.Expr] = {}
+
+    def replace(
+        self, expression: exp.Expr, calls: Callable[[exp.Expr], Iterable[exp.Expr]]
+    ) -> exp.Expr:
+        holder = exp.Paren(this=expression.copy())
+        for call in list(calls(holder)):
+            call.replace(self._column(self.others, "a", call))
+        for call in list(holder.find_all(exp.Anonymous)):
+            if isinstance(call.this, str) and call.this.upper() == "GROUPING":
+                call.replace(self._column(self.groupings, "p", call))
+        holder.set("this", holder.this.transform(self._key))
+        for column in list(free_columns(holder)):
+            if column.table != UNITED:
+                column.replace(self._column(self.others, "x", column))
+        return holder.this
+
+    def _key(self, node: exp.Expr) -> exp.Expr:
+        name = self.names.get(text(node)) if isinstance(node, exp.Condition) else None
+        return node if name is None else _united(name)
+
+    def _column(self, known: dict[str, exp.Expr], prefix: str, node: exp.Expr) -> exp.Column:
+        wanted = text(node)
+        for name, other in known.items():
+            if text(other) == wanted:
+                return _united(name)
+        name = f"{prefix}{len(known)}"
+        known[name] = node.copy()
+        return _united(name)
+
+
+def _united(name: str) -> exp.Column:
+    return exp.column(name, table=exp.to_identifier(UNITED, quoted=True))
+
+
+def branch(
+    select: exp.Select,
+    found: Split,
+    chosen: Sequence[exp.Expr],
+    types: Mapping[str, str],
+    meaning: Callable[[exp.Expr], str],
+) -> exp.Select:
+    """The groups of one set, with NULL for the grouping expressions outside of it.
+
+    Args:
+        select: the whole query.
+        found: see ``split``.
+        chosen: the expressions of the set.
+        types: type per text of every grouping expression.
+        meaning: text of an expression over the plan's columns; PostgreSQL prints a merged column
+            of USING in two ways.
+    """
+    inside = {text(e) for e in chosen}
+    meant = {meaning(e) for e in chosen}
+    outputs: dict[str, exp.Expr] = {
+        found.names[key]: value if key in inside else raw(f"NULL::{types[key]}")
+        for key, value in found.keys.items()
+    }
+    outputs |= found.others
+    for name, call in found.groupings.items():
+        bits = "".join("0" if meaning(a) in meant else "1" for a in call.expressions)
+        outputs[name] = exp.Literal.number(int(bits, 2))
+    return exp.Select(
+        expressions=[exp.alias_(value.copy(), name) for name, value in outputs.items()],
+        group=exp.Group(expressions=[e.copy() for e in chosen]),
+        **{name: select.args.get(name) for name in ("from_", "joins", "laterals", "where")},
+    )
 
 
 def text(node: exp.Expr) -> str:
@@ -80,26 +192,6 @@ def text(node: exp.Expr) -> str:
     while isinstance(node, exp.Paren):
         node = node.this
     return render(node)
-
-
-def _outside_calls(
-    expression: exp.Expr,
-    blank: Callable[[exp.Expr], exp.Expr],
-    calls: Callable[[exp.Expr], Iterable[exp.Expr]],
-) -> exp.Expr:
-    """Blank grouping columns, but not inside of aggregates, which see the rows."""
-    kept: dict[str, exp.Expr] = {}
-    holder = exp.Paren(this=expression)
-    for number, call in enumerate(list(calls(holder))):
-        name = f"__pgt_call_{number}"
-        kept[name] = call.copy()
-        call.replace(exp.var(name))
-    changed = holder.this.transform(blank)
-
-    def restore(node: exp.Expr) -> exp.Expr:
-        return kept.get(node.name, node) if isinstance(node, exp.Var) else node
-
-    return changed.transform(restore)
 
 
 def _sets(item: exp.Expr) -> list[list[exp.Expr]]:

@@ -27,7 +27,7 @@ from trickle_runtime.compiler.operators.values import Values
 from trickle_runtime.compiler.planning import fragments, functions, grouping_sets, recursion, time
 from trickle_runtime.compiler.planning.correlation import Domain, Planned, complete
 from trickle_runtime.compiler.planning.from_clause import FromPlanner
-from trickle_runtime.compiler.planning.grouping import aggregate_calls, plan_distinct
+from trickle_runtime.compiler.planning.grouping import aggregate_calls
 from trickle_runtime.compiler.planning.relations import (
     POLLED,
     Cte,
@@ -178,7 +178,7 @@ class Planner:
             planned = self._query(tree.this, ctes, domain)
             if not _limited(tree, self.tools):
                 return planned
-            return limit_named(tree, self._complete(planned, domain), {}, self.tools)
+            return limit_named(tree, self._complete(planned, domain), self.tools)
         if isinstance(tree, exp.SetOperation):
             return self._set_operation(tree, ctes, domain)
         if isinstance(tree, exp.Select):
@@ -197,7 +197,7 @@ class Planner:
         if domain is not None and next(free_columns(select), None) is None:
             return self._distributed(self.query(select, ctes), domain)
         if grouping_sets.has_sets(select):
-            return self._grouping_sets(select, ctes, domain, limited=limited)
+            return self._grouping_sets(select, ctes, domain)
         return self._select.plan(select, ctes, domain, limited=limited)
 
     def _first_of_one(self, select: exp.Select, ctes: Ctes, domain: Domain | None) -> Planned:
@@ -218,7 +218,7 @@ class Planner:
             for side in (tree.this, tree.expression)
         )
         combined = plan_set_operation(tree, (sides[0], sides[1]), self.tools)
-        return limit_named(tree, combined, {}, self.tools) if limited else combined
+        return limit_named(tree, combined, self.tools) if limited else combined
 
     def _side(self, side: exp.Expr, ctes: Ctes, domain: Domain | None) -> Planned:
         if domain is not None and next(free_columns(side), None) is None:
@@ -243,51 +243,40 @@ class Planner:
         rejects = tuple(False for _ in carried)
         return Planned(rows, planned.outputs, tuple(n for n, _ in carried), None, rejects)
 
-    def _grouping_sets(
-        self, select: exp.Select, ctes: Ctes, domain: Domain | None, *, limited: bool
-    ) -> Planned:
-        """One GROUP BY per set, united."""
+    def _grouping_sets(self, select: exp.Select, ctes: Ctes, domain: Domain | None) -> Planned:
+        """One GROUP BY per set, united, and what is left of the query above."""
         if domain is not None:
             raise NotIncremental("GROUPING_SETS", "grouping sets in a correlated query")
-        sets = grouping_sets.expand(select)
-        keys = {grouping_sets.text(e): e for chosen in sets for e in chosen}
         source = self._from.join(self._from.gather(select, ctes, None, []))
-        values = [source.resolve(self.plain(e)) for e in keys.values()]
-        described = self.tools.types_of(values, source.operator)
-        types = {text: d.type for text, d in zip(keys, described, strict=True)}
+        select = grouping_sets.qualified(select, source.scope)
+        sets = grouping_sets.expand(select)
 
         def calls(expression: exp.Expr) -> list[exp.Expr]:
             return list(aggregate_calls(expression, self.schema.functions))
 
-        distinct = select.args.get("distinct")
-        if distinct is not None and distinct.args.get("on") is not None:
-            raise NotIncremental("GROUPING_SETS", "DISTINCT ON over grouping sets")
+        found = grouping_sets.split(select, sets, calls)
+        values = [source.resolve(self.plain(e)) for e in found.keys.values()]
+        described = self.tools.types_of(values, source.operator)
+        types = {text: d.type for text, d in zip(found.keys, described, strict=True)}
+
+        def meaning(expression: exp.Expr) -> str:
+            return grouping_sets.text(source.resolve(expression))
+
         branches = [
-            self._query(grouping_sets.branch(select, chosen, types, calls), ctes, None)
+            self._query(grouping_sets.branch(select, found, chosen, types, meaning), ctes, None)
             for chosen in sets
         ]
-        rows = unite(
-            self.tools.alias("u"),
-            [self._outputs(branch) for branch in branches],
-            branches[0].outputs,
-        )
-        planned = Planned(rows, branches[0].outputs)
-        if distinct is not None:
-            planned = self._single(planned)
-        if not limited:
-            return planned
-        texts = {grouping_sets.text(o.unalias()): i for i, o in enumerate(select.expressions)}
-        return limit_named(select, planned, texts, self.tools)
+        names = branches[0].outputs
+        rows = unite(self.tools.alias("u"), [self._outputs(branch) for branch in branches], names)
+        united = exp.CTE(this=select, alias=exp.TableAlias(this=exp.to_identifier("united")))
+        cte = Cte(united, ctes, recursive=False, planned=(rows, names))
+        return self._query(found.above, {**ctes, grouping_sets.UNITED: cte}, None)
 
     def _outputs(self, planned: Planned) -> Operator:
         """An operator with just the outputs, in order."""
         operator = planned.operator
         items = tuple(Item(operator.column(n), ref(operator.alias, n)) for n in planned.outputs)
         return Project(self.tools.alias("p"), operator, items)
-
-    def _single(self, planned: Planned) -> Planned:
-        rows = plan_distinct(self.tools.alias("g"), planned.operator, self.tools)
-        return Planned(rows, planned.outputs)
 
     def _filtered(self, source: Source, condition: exp.Expr, ctes: Ctes) -> Source:
         """Filter by one condition, as a parameter of the filter what is the same for all rows."""

@@ -98,7 +98,11 @@ class SelectPlanner:
         names = unique([output.alias_or_name for output in select.expressions])
         if distinct is not None and not keys:
             planned = self._distinct(rows, names, cut.outputs, rejects)
-            return self._limit_named(select, planned) if limited else planned
+            if not limited:
+                return planned
+            texts = [text(value) for value in cut.outputs]
+            found_at = [_shown_at(value, texts) for value in cut.order]
+            return limit_shown(select, planned, found_at, self.tools)
         if limited:
             return self._limit_hidden(select, rows, names, cut, order, rejects)
         return self._shown(rows, names, cut.outputs, empty, rejects)
@@ -247,25 +251,28 @@ class SelectPlanner:
         first = plan_limit(ordered, limits_of(select), Values(operator, (), carried), self.tools)
         return Planned(first, tuple(names), shown.carried, None, rejects)
 
-    def _limit_named(self, select: exp.Select, planned: Planned) -> Planned:
-        """LIMIT over rows that are ordered by some of their own columns."""
-        return limit_named(select, planned, _texts(select), self.tools)
 
-
-def limit_named(tree: exp.Query, planned: Planned, texts: dict[str, int], tools: Tools) -> Planned:
-    """LIMIT over rows that are ordered by some of their own columns.
+def limit_named(tree: exp.Query, planned: Planned, tools: Tools) -> Planned:
+    """LIMIT over rows that are ordered by some of their own columns, by ordinal or name.
 
     Args:
         tree: has ORDER BY and LIMIT.
         planned: its rows without them.
-        texts: position of each output by its text.
         tools: see ``Tools``.
     """
+    items = tree.args["order"].expressions
+    return limit_shown(tree, planned, [_position(item.this, planned) for item in items], tools)
+
+
+def limit_shown(
+    tree: exp.Query, planned: Planned, positions: Sequence[int], tools: Tools
+) -> Planned:
+    """The same, the columns given by their positions."""
     operator = planned.operator
-    ordered: list[exp.Ordered] = []
-    for item in tree.args["order"].expressions:
-        position = _position(item.this, planned, texts)
-        ordered.append(_by(item, ref(operator.alias, planned.outputs[position])))
+    ordered = [
+        _by(item, ref(operator.alias, planned.outputs[position]))
+        for item, position in zip(tree.args["order"].expressions, positions, strict=True)
+    ]
     carried = tuple(ref(operator.alias, name) for name in planned.carried)
     first = plan_limit(ordered, limits_of(tree), Values(operator, (), carried), tools)
     return Planned(first, planned.outputs, planned.carried, None, planned.rejects)
@@ -280,13 +287,6 @@ class _Cut:
         self.keys = every[outputs + order :]
 
 
-def _texts(select: exp.Select) -> dict[str, int]:
-    found: dict[str, int] = {}
-    for number, output in enumerate(select.expressions):
-        found.setdefault(text(output.unalias()), number)
-    return found
-
-
 def _output(node: exp.Expr, select: exp.Select) -> exp.Expr:
     """What an item of ORDER BY means: an ordinal is an output."""
     if isinstance(node, exp.Literal) and not node.is_string:
@@ -294,16 +294,20 @@ def _output(node: exp.Expr, select: exp.Select) -> exp.Expr:
     return node
 
 
-def _position(node: exp.Expr, planned: Planned, texts: dict[str, int]) -> int:
-    """The output column that an item of ORDER BY names, by ordinal, name or text."""
+def _position(node: exp.Expr, planned: Planned) -> int:
+    """The output column that an item of ORDER BY names, by ordinal or name."""
     if isinstance(node, exp.Literal) and not node.is_string:
         return int(node.name) - 1
-    position = texts.get(text(node))
-    if position is None and isinstance(node, exp.Column) and node.name in planned.outputs:
+    if isinstance(node, exp.Column) and node.name in planned.outputs:
         return planned.outputs.index(node.name)
-    if position is None:
+    raise NotIncremental("LIMIT", "ORDER BY something that is not shown")
+
+
+def _shown_at(value: exp.Expr, texts: list[str]) -> int:
+    """The output that is the same value; DISTINCT orders by nothing else."""
+    if text(value) not in texts:
         raise NotIncremental("LIMIT", "ORDER BY something that is not shown")
-    return position
+    return texts.index(text(value))
 
 
 def _by(ordered: exp.Ordered, value: exp.Expr) -> exp.Ordered:
