@@ -17,7 +17,7 @@ from trickle_runtime.catalog import migrate
 from trickle_runtime.catalog.models import HistoryEntry, StreamTable
 from trickle_runtime.catalog.store import Store
 from trickle_runtime.compiler.result import Step
-from trickle_runtime.config import Schemas, StreamTableOptions
+from trickle_runtime.config import GateTest, Schemas, StreamTableOptions
 from trickle_runtime.db.connection import PsycopgSession
 from trickle_runtime.db.connection import connect as open_session
 from trickle_runtime.db.session import Row, Session
@@ -30,6 +30,7 @@ from trickle_runtime.refresh import (
     engine,
     explain,
     fuse,
+    gate,
     inspect,
     redefine,
     verify,
@@ -51,6 +52,7 @@ __all__ = [
     "AlterResult",
     "Check",
     "Finding",
+    "GateTest",
     "RefreshResult",
     "RewritePass",
     "Runtime",
@@ -116,6 +118,7 @@ class Runtime:
         query: str,
         *,
         replace_relation: bool = False,
+        gate: Sequence[GateTest] = (),
         initiated_by: str = "manual",
         **options: Any,
     ) -> StreamTableInfo:
@@ -126,11 +129,13 @@ class Runtime:
             query: one SELECT.
             replace_relation: take the place of a table or view of that name, which is dropped at
                 the end with all that depends on it; a stream table is altered instead.
+            gate: tests that all content has to pass, the first included.
             initiated_by: for the history.
             options: see ``StreamTableOptions``; what is not given has its default.
 
         Raises:
             AlreadyExists: there is a relation of that name.
+            GateFailed: a test of the gate fails; nothing is left of the table.
             InvalidConfig: an option is unknown or has a value that is not allowed.
             InvalidQuery: PostgreSQL rejects the query.
             UnsupportedQuery: the requested mode is impossible.
@@ -151,6 +156,7 @@ class Runtime:
                 parsed,
                 replace_relation=replace_relation,
                 initiated_by=initiated_by,
+                tests=gate,
             )
 
     def alter_stream_table(
@@ -158,14 +164,20 @@ class Runtime:
         name: Name,
         *,
         query: str | None = None,
+        gate: Sequence[GateTest] | None = None,
         initiated_by: str = "manual",
         **options: Any,
     ) -> AlterResult:
-        """Change the query or options of a stream table; what is not given stays."""
+        """Change query, options or gate of a stream table; what is not given stays.
+
+        Raises:
+            GateFailed: a test of the gate fails on the rows of the new query; nothing is changed.
+        """
         with self._ended():
             row = self._row(name)
+            by = initiated_by
             return alter.alter(
-                self.session, self.schemas, row, query, options, initiated_by=initiated_by
+                self.session, self.schemas, row, query, options, initiated_by=by, tests=gate
             )
 
     def drop_stream_table(
@@ -199,6 +211,11 @@ class Runtime:
         with self._reading():
             return self._row(name).query
 
+    def gate(self, name: Name) -> tuple[GateTest, ...]:
+        """Return the tests that new content of a stream table has to pass."""
+        with self._reading():
+            return gate.stored(self.session, self.schemas, self._id(name))
+
     def options(self, name: Name) -> StreamTableOptions:
         """Return the options of a stream table."""
         with self._reading():
@@ -213,6 +230,7 @@ class Runtime:
 
         Raises:
             FuseBlown: its fuse is blown, or blows.
+            GateFailed: a test of its gate fails on the new rows; its fuse is blown now.
             NotActive: it is paused.
             TrickleError: what made the refresh fail; nothing of it was applied.
         """

@@ -22,7 +22,7 @@ from trickle_runtime.catalog.models import StreamTable
 from trickle_runtime.catalog.store import Store
 from trickle_runtime.compiler.apply import Target
 from trickle_runtime.compiler.result import SourceUse
-from trickle_runtime.config import Schemas, StreamTableOptions
+from trickle_runtime.config import GateTest, Schemas, StreamTableOptions
 from trickle_runtime.db.session import Session
 from trickle_runtime.db.sql import render
 from trickle_runtime.errors import (
@@ -32,7 +32,7 @@ from trickle_runtime.errors import (
     InvalidConfig,
     TrickleError,
 )
-from trickle_runtime.refresh import alerts, definition, drop, fill, locks, meaning, names
+from trickle_runtime.refresh import alerts, definition, drop, fill, gate, locks, meaning, names
 from trickle_runtime.refresh.definition import Definition
 from trickle_runtime.refresh.members import queries
 from trickle_runtime.refresh.names import Name, RelationName
@@ -58,6 +58,7 @@ class Plan:
     meaning: dict[str, str]
     initiated_by: str
     replaces: str | None  # the kind of the relation that is replaced at the end
+    gate: Sequence[GateTest] = ()
 
 
 def create(
@@ -69,11 +70,13 @@ def create(
     *,
     replace_relation: bool,
     initiated_by: str,
+    tests: Sequence[GateTest] = (),
 ) -> StreamTableInfo:
     """Create a stream table; commits several times, and what was open before.
 
     Raises:
         AlreadyExists: there is a relation of that name, and it is not to be replaced.
+        GateFailed: a test of its gate fails on its first content; there is no table then.
     """
     session.commit()
     target = names.split(session, schemas, name)
@@ -88,6 +91,7 @@ def create(
             meaning=meaning.current(session, schemas),
             initiated_by=initiated_by,
             replaces=replaces,
+            gate=tests,
         )
         pgt_id, defined = register(session, schemas, plan)
         try:
@@ -213,9 +217,18 @@ def _complete(
         initiated_by=plan.initiated_by,
     )
     rows = fill.fill(session, schemas, job)
+    _set_gate(session, schemas, plan, pgt_id)
     _warn_of_fallback(session, schemas, plan, defined)
     session.commit()
     return info(store.by_id(pgt_id), defined, rows=rows, duration=time.perf_counter() - started)
+
+
+def _set_gate(session: Session, schemas: Schemas, plan: Plan, pgt_id: int) -> None:
+    """Keep the gate; the content that the open transaction has made must pass it."""
+    gate.put(session, schemas, pgt_id, plan.gate)
+    if plan.gate and plan.options.initialize:
+        tests = gate.stored(session, schemas, pgt_id)
+        gate.require(session, schemas, pgt_id, plan.name.quoted, plan.meaning, tests)
 
 
 def info(row: StreamTable, defined: Definition, *, rows: int, duration: float) -> StreamTableInfo:
@@ -305,8 +318,13 @@ def _undo(session: Session, schemas: Schemas, pgt_id: int, error: TrickleError) 
     """Leave nothing of a creation that failed; what can't be removed is removed by the next."""
     try:
         session.rollback()
-        drop.remove(session, schemas, Store(session, schemas).by_id(pgt_id))
+        store = Store(session, schemas)
+        row = store.by_id(pgt_id)
+        captured = drop.captured_by(store, row)
+        drop.remove(session, schemas, row)
         session.commit()
+        for relid in sorted(captured):
+            drop.release(session, schemas, relid)
     except TrickleError as second:
         raise error from second
 

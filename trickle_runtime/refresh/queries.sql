@@ -1,10 +1,14 @@
 -- name: survey
 SELECT pgt_id, relid::bigint AS relid, relation, status, fuse_state, blow_reason, reads, stale, moved, pending, lock_timeout,
-       coalesce(lock_names, '{}') AS lock_names, coalesce(lock_relids, '{}') AS lock_relids
-FROM pgtrickle.pgt_survey(%(pgt_ids)s::bigint[], %(locks)s)
+       coalesce(lock_names, '{}') AS lock_names, coalesce(lock_relids, '{}') AS lock_relids,
+       ARRAY(SELECT unnest(g.reads) FROM pgtrickle.pgt_gates g WHERE g.pgt_id = survey.pgt_id) AS gate_reads
+FROM pgtrickle.pgt_survey(pgtrickle.pgt_with_gates(%(pgt_ids)s::bigint[]), %(locks)s) survey
 
 -- name: observe
-SELECT * FROM pgtrickle.pgt_observe(%(pgt_ids)s::bigint[], %(past)s)
+SELECT *, (
+    SELECT jsonb_agg(g ORDER BY g.position) FROM pgtrickle.pgt_gates g
+) AS gates
+FROM pgtrickle.pgt_observe(pgtrickle.pgt_with_gates(%(pgt_ids)s::bigint[]), %(past)s)
 
 -- name: try_locks
 SELECT pgt_id

@@ -14,11 +14,19 @@ from trickle_runtime.catalog.models import StreamTable
 from trickle_runtime.catalog.store import Store
 from trickle_runtime.compiler.apply import Target
 from trickle_runtime.compiler.result import OutputColumn
-from trickle_runtime.config import Schemas, StreamTableOptions
+from trickle_runtime.config import GateTest, Schemas, StreamTableOptions
 from trickle_runtime.db.session import Session
 from trickle_runtime.db.sql import quote_ident, render
 from trickle_runtime.errors import DatabaseError, HasDependants, SourceChanged
-from trickle_runtime.refresh import bookkeeping, create, definition, meaning, opening, result
+from trickle_runtime.refresh import (
+    bookkeeping,
+    create,
+    definition,
+    gate,
+    meaning,
+    opening,
+    result,
+)
 from trickle_runtime.refresh.definition import Definition
 from trickle_runtime.refresh.member import Runner, Work
 from trickle_runtime.refresh.members import (
@@ -54,6 +62,7 @@ class Change:
     initiated_by: str
     settings: Mapping[str, str] | None = None  # of the session; None: as they were
     kept_query: str | None = None  # what the user wrote, where ``query`` is the expanded text
+    gate: Sequence[GateTest] | None = None  # None: as it is
 
 
 def with_settings(change: Change, settings: Mapping[str, str]) -> Change:
@@ -154,6 +163,7 @@ def redefine(
 
     Raises:
         HasDependants: a view or stream table reads a column that would be dropped.
+        GateFailed: a test of its gate fails on the new content; nothing is changed.
     """
     settings = parse(Store(session, schemas).settings())
     defined = capture(session, schemas, change, defined)
@@ -229,10 +239,22 @@ def _redefine(
     outcome = Runner(session, schemas, now, change.initiated_by).run(work)
     for statement in later:
         session.execute(statement)
+    pass_gate(session, schemas, change, defined)
     session.commit()
     bookkeeping.succeeded(session, schemas, seen.at, [(work, outcome)])
     session.commit()
     return outcome
+
+
+def pass_gate(session: Session, schemas: Schemas, change: Change, defined: Definition) -> None:
+    """Run the gate on the content that the open transaction has made; its fuse is whole then."""
+    row = change.row
+    if change.gate is not None:
+        gate.put(session, schemas, row.pgt_id, change.gate)
+    tests = gate.stored(session, schemas, row.pgt_id)
+    gate.require(session, schemas, row.pgt_id, row.relation, defined.settings, tests)
+    if row.fuse_state == "blown":
+        gate.passed(session, schemas, row.pgt_id)
 
 
 def locked(session: Session, schemas: Schemas, row: StreamTable) -> Observation:

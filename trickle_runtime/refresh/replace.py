@@ -33,6 +33,7 @@ def replace(session: Session, schemas: Schemas, change: Change, defined: Definit
 
     Raises:
         HasDependants: views or other objects read the old table.
+        GateFailed: a test of its gate fails on the new content; nothing is changed.
     """
     settings = parse(Store(session, schemas).settings())
     defined = redefine.capture(session, schemas, change, defined)
@@ -80,6 +81,7 @@ def _replace(
         {"pgt_id": row.pgt_id, "reason": f"{row.relation} was replaced"},
     )
     store.update(row.pgt_id, data_timestamp=seen.at, last_refresh_at=seen.at, is_populated=True)
+    redefine.pass_gate(session, schemas, change, defined)
     session.commit()
 
 

@@ -14,7 +14,7 @@ from dbt.adapters.base import available
 from dbt.adapters.capability import Capability, CapabilityDict, CapabilitySupport, Support
 from dbt.adapters.postgres.impl import PostgresAdapter
 
-from dbt.adapters.trickle import catalog, operations, stream_tables
+from dbt.adapters.trickle import catalog, gates, operations, stream_tables
 from dbt.adapters.trickle.connections import StreamTables, TrickleConnectionManager
 from dbt.adapters.trickle.errors import runtime_errors, warns
 from dbt.adapters.trickle.indexes import IndexPlan, plan_indexes
@@ -97,6 +97,11 @@ class TrickleAdapter(PostgresAdapter):
         desired = StreamTableConfig.from_relation_config(model)
         full = self.config.credentials.stream_tables == StreamTables.full
         return desired.with_mode("full") if full else desired
+
+    @available.parse(lambda *_, **__: [])
+    def trickle_gate_tests(self, unique_id: str) -> list[dict[str, Any]]:
+        """Return the compiled tests of severity error that read a model."""
+        return gates.compiled_tests(self.config, self.get_macro_resolver(), unique_id)
 
     @available.parse_none
     @runtime_errors

@@ -8,7 +8,7 @@ that are allowed.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from difflib import get_close_matches
 from typing import Any
@@ -21,7 +21,7 @@ from dbt.adapters.relation_configs import (
 )
 from dbt_common.exceptions import DbtRuntimeError
 
-from trickle_runtime.config import StreamTableOptions
+from trickle_runtime.config import GateTest, StreamTableOptions
 from trickle_runtime.errors import InvalidConfig
 
 OPTION_NAMES = tuple(option.name for option in fields(StreamTableOptions))
@@ -29,16 +29,16 @@ META_KEY = "trickle"
 # Options that do something at creation only.
 AT_CREATION = frozenset({"initialize"})
 REFRESH_ON_RUN = ("auto", "true", "false")
-KNOWN = (*OPTION_NAMES, "refresh_on_run", "capture_outside")
+OF_DBT = ("refresh_on_run", "capture_outside", "gate", "wait", "wait_timeout")
+KNOWN = (*OPTION_NAMES, *OF_DBT)
 
 
 @dataclass(frozen=True)
 class StreamTableConfig(RelationConfigBase):
     """The stream table that a model describes.
 
-    ``refresh_on_run`` and ``capture_outside`` concern dbt's runs only; the catalog does not keep
-    them. ``given`` are the options that the model names: a status that it does not name is left
-    alone.
+    What is in ``OF_DBT`` concerns dbt's runs only; the catalog does not keep it. ``given`` are the
+    options that the model names: a status that it does not name is left alone.
     """
 
     query: str = ""
@@ -46,6 +46,10 @@ class StreamTableConfig(RelationConfigBase):
     given: frozenset[str] = frozenset()
     refresh_on_run: str = "auto"
     capture_outside: bool = False
+    gate: bool = False  # whether the model's tests are run on new rows before they are committed
+    wait: bool = False  # whether a run ends when all that is committed has arrived
+    wait_timeout: float = 300.0
+    tests: tuple[GateTest, ...] = ()  # of the gate
     doubts: tuple[str, ...] = ()  # keys that look like misspelled options
 
     @classmethod
@@ -65,10 +69,12 @@ class StreamTableConfig(RelationConfigBase):
 
     @classmethod
     def _parse(cls, query: str, values: dict[str, Any]) -> StreamTableConfig:
-        refresh_on_run = _choice("refresh_on_run", values.pop("refresh_on_run", "auto"))
-        outside = _flag("capture_outside", values.pop("capture_outside", False))
-        options = StreamTableOptions.parse(values)
-        return cls(query, options, frozenset(values), refresh_on_run, outside)
+        own = {name: _PARSERS[name](name, values.pop(name)) for name in OF_DBT if name in values}
+        return cls(query, StreamTableOptions.parse(values), frozenset(values), **own)
+
+    def with_tests(self, tests: Iterable[Mapping[str, str]]) -> StreamTableConfig:
+        """Return the same configuration with the compiled tests of its gate."""
+        return replace(self, tests=tuple(GateTest(one["name"], one["query"]) for one in tests))
 
     def with_mode(self, refresh_mode: str) -> StreamTableConfig:
         """Return the same configuration with another refresh mode (that of the target)."""
@@ -186,3 +192,18 @@ def _flag(name: str, value: object) -> bool:
     if not isinstance(value, bool):
         raise InvalidConfig(f"{name} {value!r} is not valid", hint="Allowed: true, false.")
     return value
+
+
+def _seconds(name: str, value: object) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not value > 0:
+        raise InvalidConfig(f"{name} {value!r} is not valid", hint="Allowed: seconds, above 0.")
+    return float(value)
+
+
+_PARSERS = {
+    "refresh_on_run": _choice,
+    "capture_outside": _flag,
+    "gate": _flag,
+    "wait": _flag,
+    "wait_timeout": _seconds,
+}

@@ -8,10 +8,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from dbt.adapters.events.logging import AdapterLogger
+
+from dbt.adapters.trickle import gates
 from dbt.adapters.trickle.relation_configs import (
     StreamTableChangeset,
     StreamTableConfig,
@@ -23,6 +26,7 @@ from trickle_runtime.errors import DatabaseError, FuseBlown, HasDependants, NotI
 if TYPE_CHECKING:
     from trickle_runtime.api import AlterResult, RefreshResult, Runtime
 
+logger = AdapterLogger("Trickle")
 Name = tuple[str, str]
 Described = Mapping[str, Any]
 INITIATED_BY = "dbt"
@@ -84,8 +88,10 @@ def create(runtime: Runtime, name: Name, desired: StreamTableConfig, *, replace:
         desired.query,
         **desired.creation_options(),
         replace_relation=replace,
+        gate=desired.tests,
         initiated_by=INITIATED_BY,
     )
+    _tell_of_gate(runtime, name, desired)
     reasons = [one.message for one in info.reasons if one.severity == "WARNING"]
     return _say("created", _full(info.effective_mode, reasons))
 
@@ -106,6 +112,7 @@ def alter(
 ) -> str:
     """Apply what changed; ``drop_views`` drops views on the table that are in the way."""
     result = _alter(runtime, name, desired, drop_views, anew="query" in found.names)
+    _tell_of_gate(runtime, name, desired)
     if found.requires_full_refresh:
         return _say(f"replaced ({', '.join(found.names)})")
     return _say(f"altered {', '.join(result.changed or found.names)}")
@@ -139,6 +146,7 @@ def _alter(
         runtime.alter_stream_table,
         name,
         query=query,
+        gate=desired.tests,
         initiated_by=INITIATED_BY,
         **desired.alteration_options(),
     )
@@ -152,7 +160,38 @@ def _alter(
 def refresh(
     runtime: Runtime, name: Name, desired: StreamTableConfig, described: Described
 ) -> Outcome:
-    """Bring an unchanged stream table up to date, unless something else does."""
+    """Bring an unchanged stream table up to date, unless something else does.
+
+    Raises:
+        GateFailed: a test of its gate fails on the new rows.
+        FuseBlown: one did so before.
+    """
+    altered = _update_gate(runtime, name, desired, described)
+    outcome = _refresh(runtime, name, desired, described)
+    words = ", ".join(filter(None, [altered, outcome.words]))
+    return replace(outcome, words=words)
+
+
+def _update_gate(
+    runtime: Runtime, name: Name, desired: StreamTableConfig, described: Described
+) -> str | None:
+    """Store the tests of the gate where they are others by now."""
+    if not gates.differs(described, desired.tests):
+        return None
+    result = runtime.alter_stream_table(name, gate=desired.tests, initiated_by=INITIATED_BY)
+    _tell_of_gate(runtime, name, desired)
+    return "altered gate" if result.changed else None
+
+
+def _tell_of_gate(runtime: Runtime, name: Name, desired: StreamTableConfig) -> None:
+    """Say which tests are not run yet; the relations that they read may come in this run."""
+    for note in gates.not_run_yet(runtime, name) if desired.tests else ():
+        logger.info(f"{name[0]}.{name[1]}: {note}")
+
+
+def _refresh(
+    runtime: Runtime, name: Name, desired: StreamTableConfig, described: Described
+) -> Outcome:
     reason = _why_not(desired, described)
     if reason is not None:
         return Outcome(reason)
@@ -161,6 +200,8 @@ def refresh(
     try:
         result = runtime.refresh(name, initiated_by=INITIATED_BY)
     except FuseBlown as error:
+        if described["blown_by_gate"]:
+            raise
         warning = f"{error} Reset it with `dbt run-operation trickle_reset_fuse`."
         return Outcome("not refreshed: its fuse is blown", warning=warning)
     if result.action == "NO_DATA":

@@ -24,6 +24,12 @@
     t.fuse_state,
     t.blow_reason,
     t.last_error,
+    (
+      select jsonb_agg(jsonb_build_object('name', g.name, 'query', g.query, 'missing', g.missing) order by g.position)
+      from {{ trickle_catalog('pgt_gates') }} as g
+      where g.pgt_id = t.pgt_id
+    )::text as gate,
+    {{ trickle_catalog('blown_by_gate') }}(t.pgt_id) as blown_by_gate,
     t.reinit_reason is not null or exists (
       select
       from {{ trickle_catalog('pgt_dependencies') }} as d

@@ -1,0 +1,128 @@
+-- Gates: tests that new content must pass before readers see it. trickle_runtime.refresh.gate.
+
+CREATE TABLE pgtrickle.pgt_gates (
+    pgt_id bigint NOT NULL REFERENCES pgtrickle.pgt_stream_tables ON DELETE CASCADE,
+    position int NOT NULL,
+    name text NOT NULL,
+    query text NOT NULL,                    -- gives the failures; no row: passed
+    reads bigint[] NOT NULL DEFAULT '{}',   -- other stream tables that it reads
+    missing text,                           -- why it is not run yet: a relation that it reads is missing
+    accepted double precision NOT NULL DEFAULT 0,   -- failures that reset_fuse('apply') has let through
+    found double precision,                 -- failures that blew the fuse; NULL: it did not
+    PRIMARY KEY (pgt_id, position)
+);
+
+-- The given stream tables (NULL: all), those below them, and those that their gates read: a gate is judged at one
+-- snapshot.
+CREATE FUNCTION pgtrickle.pgt_with_gates(p_ids bigint[]) RETURNS bigint[]
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pgtrickle, pg_temp AS $$
+BEGIN
+    IF p_ids IS NULL OR NOT EXISTS (SELECT FROM pgtrickle.pgt_gates WHERE reads <> '{}') THEN
+        RETURN p_ids;
+    END IF;
+    RETURN ARRAY(
+        WITH RECURSIVE wanted (pgt_id) AS (
+            SELECT unnest(p_ids)
+            UNION
+            SELECT more.pgt_id
+            FROM wanted CROSS JOIN LATERAL (
+                SELECT d.source_pgt_id FROM pgtrickle.pgt_dependencies d
+                WHERE d.pgt_id = wanted.pgt_id AND d.source_pgt_id IS NOT NULL
+                UNION ALL
+                SELECT unnest(g.reads) FROM pgtrickle.pgt_gates g WHERE g.pgt_id = wanted.pgt_id
+            ) more (pgt_id)
+        )
+        SELECT w.pgt_id FROM wanted w
+    );
+END $$;
+
+CREATE FUNCTION pgtrickle.blown_by_gate(pgt_id bigint) RETURNS boolean
+LANGUAGE sql STABLE AS $$
+    SELECT EXISTS (SELECT FROM pgtrickle.pgt_gates g WHERE g.pgt_id = $1 AND g.found IS NOT NULL)
+$$;
+
+-- A gate blows the fuse of a table that has none of its own, too.
+CREATE OR REPLACE FUNCTION pgtrickle.keep_fuse_state() RETURNS trigger
+LANGUAGE plpgsql AS $$
+BEGIN
+    IF NEW.fuse_mode = 'off' AND (NEW.fuse_state <> 'blown' OR NOT pgtrickle.blown_by_gate(NEW.pgt_id)) THEN
+        NEW.fuse_state := 'disabled';
+    ELSIF NEW.fuse_state = 'disabled' THEN
+        NEW.fuse_state := 'armed';
+    END IF;
+    IF NEW.fuse_state <> 'blown' THEN
+        NEW.blown_at := NULL;
+        NEW.blow_reason := NULL;
+    END IF;
+    RETURN NEW;
+END
+$$;
+
+-- As before, and for the gate: 'apply' accepts the failures that were found, 'reinitialize' accepts none.
+CREATE OR REPLACE FUNCTION pgtrickle.reset_fuse(name text, action text DEFAULT 'apply') RETURNS void
+LANGUAGE plpgsql AS $$
+#variable_conflict use_column
+DECLARE
+    id bigint := pgtrickle.stream_table_id($1);
+    state text;
+BEGIN
+    IF $2 IS NULL OR $2 NOT IN ('apply', 'reinitialize', 'skip_changes') THEN
+        RAISE EXCEPTION 'there is no action % to reset a fuse', coalesce(quote_literal($2), 'NULL')
+            USING ERRCODE = 'invalid_parameter_value', HINT = 'Actions: apply, reinitialize, skip_changes.';
+    END IF;
+    SELECT s.fuse_state INTO state FROM pgtrickle.pgt_stream_tables s WHERE s.pgt_id = id FOR UPDATE;
+    IF state <> 'blown' THEN
+        RAISE EXCEPTION 'the fuse of % is not blown', pgtrickle.stream_table_name(id)
+            USING ERRCODE = 'object_not_in_prerequisite_state', DETAIL = format('It is %s.', state);
+    END IF;
+    UPDATE pgtrickle.pgt_gates g
+    SET accepted = CASE $2 WHEN 'apply' THEN greatest(g.accepted, g.found)
+                           WHEN 'reinitialize' THEN 0 ELSE g.accepted END,
+        found = NULL
+    WHERE g.pgt_id = id;
+    UPDATE pgtrickle.pgt_stream_tables s
+    SET fuse_state = 'armed',
+        fuse_exempt = $2 <> 'skip_changes',
+        reinit_reason = CASE $2 WHEN 'reinitialize' THEN 'reset_fuse' ELSE s.reinit_reason END,
+        next_attempt_at = NULL,
+        updated_at = clock_timestamp()
+    WHERE s.pgt_id = id;
+    IF $2 = 'skip_changes' THEN
+        PERFORM pgtrickle.skip_changes(id);
+        UPDATE pgtrickle.pgt_fuses f SET skip_next = f.held WHERE f.pgt_id = id;
+    END IF;
+    PERFORM pg_notify('pgtrickle_wake', id::text);
+END
+$$;
+
+-- As before, and what to do about a gate.
+CREATE OR REPLACE FUNCTION pgtrickle.error_remediation(code text) RETURNS text
+LANGUAGE sql IMMUTABLE AS $$
+    SELECT CASE
+        WHEN $1 = 'TR401' THEN 'Look at the backlog, then reset the fuse: reset_fuse(name, action).'
+        WHEN $1 = 'TR405' THEN 'Correct the data, then reset the fuse: reset_fuse(name, ''reinitialize''); or ''apply'', which '
+                               'accepts these failures.'
+        WHEN $1 = 'TR402' THEN 'Something else wrote to the stream table: trickle-runtime repair NAME.'
+        WHEN $1 = 'TR303' THEN 'Grant BYPASSRLS to the runtime''s role, or drop the policies of the source.'
+        WHEN $1 LIKE 'TR1%' THEN 'Change the query or the option: trickle-runtime validate names the construct.'
+        WHEN $1 LIKE 'TR2%' THEN 'Compare with pgt_stream_tables; trickle-runtime doctor checks the catalog.'
+        WHEN $1 LIKE 'TR3%' THEN 'A source changed: restore it, or alter the stream table with a query that fits it.'
+        WHEN $1 LIKE 'TR%' THEN 'Run trickle-runtime verify NAME, then repair NAME; report it if it comes back.'
+        WHEN $1 = '42501' THEN 'Grant the runtime''s role SELECT and TRIGGER on the sources: trickle-runtime doctor.'
+        WHEN $1 = '55P03' THEN 'Another session holds a lock: find it in pg_locks, or raise lock_timeout in pgt_settings.'
+        WHEN $1 = '57014' THEN 'The refresh was cancelled or timed out: raise statement_timeout in pgt_settings, or add '
+                               'the indexes that trickle-runtime doctor names.'
+        WHEN left($1, 2) = '40' THEN 'A concurrent transaction got in the way; the refresh is repeated. If it lasts, '
+                                     'lengthen the schedule.'
+        WHEN left($1, 2) IN ('53', '54') THEN 'The server ran out of memory, disk or connections: raise its limits, or '
+                                              'refresh more often in smaller deltas.'
+        WHEN $1 = '23505' THEN 'A unique index on the stream table rejects rows of its query: drop the index, or '
+                               'change the query.'
+        WHEN left($1, 2) = '22' THEN 'An expression of the query fails for some row: fix the data or the query.'
+        WHEN left($1, 2) = '23' THEN 'A constraint on the stream table rejects rows of its query: drop it, or change '
+                                     'the query.'
+        WHEN left($1, 2) IN ('0A', '2B', '3F', '42') THEN 'The query no longer fits its sources: restore them, or '
+                                                          'alter the query.'
+        ELSE 'See the server''s log for the time of the error.'
+    END
+$$;
