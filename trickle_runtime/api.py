@@ -17,7 +17,7 @@ from trickle_runtime.catalog import migrate
 from trickle_runtime.catalog.models import HistoryEntry, StreamTable
 from trickle_runtime.catalog.store import Store
 from trickle_runtime.compiler.result import Step
-from trickle_runtime.config import GateTest, Schemas, StreamTableOptions
+from trickle_runtime.config import Constraint, GateTest, Schemas, StreamTableOptions
 from trickle_runtime.db.connection import PsycopgSession
 from trickle_runtime.db.connection import connect as open_session
 from trickle_runtime.db.session import Row, Session
@@ -51,6 +51,7 @@ from trickle_runtime.refresh.result import (
 __all__ = [
     "AlterResult",
     "Check",
+    "Constraint",
     "Finding",
     "GateTest",
     "RefreshResult",
@@ -119,6 +120,7 @@ class Runtime:
         *,
         replace_relation: bool = False,
         gate: Sequence[GateTest] = (),
+        constraints: Sequence[Constraint] = (),
         initiated_by: str = "manual",
         **options: Any,
     ) -> StreamTableInfo:
@@ -130,12 +132,13 @@ class Runtime:
             replace_relation: take the place of a table or view of that name, which is dropped at
                 the end with all that depends on it; a stream table is altered instead.
             gate: tests that all content has to pass, the first included.
+            constraints: on the table; what violates one is never committed.
             initiated_by: for the history.
             options: see ``StreamTableOptions``; what is not given has its default.
 
         Raises:
             AlreadyExists: there is a relation of that name.
-            GateFailed: a test of the gate fails; nothing is left of the table.
+            GateFailed, ConstraintViolated: by the first rows; nothing is left of the table.
             InvalidConfig: an option is unknown or has a value that is not allowed.
             InvalidQuery: PostgreSQL rejects the query.
             UnsupportedQuery: the requested mode is impossible.
@@ -157,6 +160,7 @@ class Runtime:
                 replace_relation=replace_relation,
                 initiated_by=initiated_by,
                 tests=gate,
+                wanted=constraints,
             )
 
     def alter_stream_table(
@@ -165,19 +169,25 @@ class Runtime:
         *,
         query: str | None = None,
         gate: Sequence[GateTest] | None = None,
+        constraints: Sequence[Constraint] | None = None,
         initiated_by: str = "manual",
         **options: Any,
     ) -> AlterResult:
-        """Change query, options or gate of a stream table; what is not given stays.
+        """Change query, options, gate or constraints; what is not given stays.
 
         Raises:
-            GateFailed: a test of the gate fails on the rows of the new query; nothing is changed.
+            GateFailed, ConstraintViolated: by the rows of the new query; nothing is changed.
         """
         with self._ended():
-            row = self._row(name)
-            by = initiated_by
             return alter.alter(
-                self.session, self.schemas, row, query, options, initiated_by=by, tests=gate
+                self.session,
+                self.schemas,
+                self._row(name),
+                query,
+                options,
+                initiated_by=initiated_by,
+                tests=gate,
+                wanted=constraints,
             )
 
     def drop_stream_table(

@@ -170,6 +170,12 @@ class GateFailed(RefreshError):
         self.failures = failures  # by the positions of the tests
 
 
+class ConstraintViolated(RefreshError):
+    """New rows violate the key or a constraint of the stream table; nothing was applied."""
+
+    code = "TR406"
+
+
 class FuseNotBlown(CatalogError):
     """``reset_fuse`` was called for a fuse that is not blown."""
 

@@ -21,8 +21,8 @@ from trickle_runtime.capture import install as capturing
 from trickle_runtime.catalog.models import StreamTable
 from trickle_runtime.catalog.store import Store
 from trickle_runtime.compiler.apply import Target
-from trickle_runtime.compiler.result import SourceUse
-from trickle_runtime.config import GateTest, Schemas, StreamTableOptions
+from trickle_runtime.compiler.result import OutputColumn, SourceUse
+from trickle_runtime.config import Constraint, GateTest, Schemas, StreamTableOptions
 from trickle_runtime.db.session import Session
 from trickle_runtime.db.sql import render
 from trickle_runtime.errors import (
@@ -32,7 +32,17 @@ from trickle_runtime.errors import (
     InvalidConfig,
     TrickleError,
 )
-from trickle_runtime.refresh import alerts, definition, drop, fill, gate, locks, meaning, names
+from trickle_runtime.refresh import (
+    alerts,
+    constraints,
+    definition,
+    drop,
+    fill,
+    gate,
+    locks,
+    meaning,
+    names,
+)
 from trickle_runtime.refresh.definition import Definition
 from trickle_runtime.refresh.members import queries
 from trickle_runtime.refresh.names import Name, RelationName
@@ -59,6 +69,7 @@ class Plan:
     initiated_by: str
     replaces: str | None  # the kind of the relation that is replaced at the end
     gate: Sequence[GateTest] = ()
+    constraints: Sequence[Constraint] = ()
 
 
 def create(
@@ -71,6 +82,7 @@ def create(
     replace_relation: bool,
     initiated_by: str,
     tests: Sequence[GateTest] = (),
+    wanted: Sequence[Constraint] = (),
 ) -> StreamTableInfo:
     """Create a stream table; commits several times, and what was open before.
 
@@ -92,6 +104,7 @@ def create(
             initiated_by=initiated_by,
             replaces=replaces,
             gate=tests,
+            constraints=wanted,
         )
         pgt_id, defined = register(session, schemas, plan)
         try:
@@ -107,7 +120,8 @@ def register(session: Session, schemas: Schemas, plan: Plan) -> tuple[int, Defin
     """Phase 0: create the empty table and everything the catalog says of it; commits."""
     store = Store(session, schemas)
     defined = definition.define(session, schemas, plan.query, plan.options, plan.meaning)
-    check_key(plan.options, defined)
+    check_key(plan.options, defined.columns)
+    constraints.check(plan.constraints, [column.name for column in defined.columns])
     _refuse_itself(session, schemas, plan, defined)
     spec = partitioning.parse(plan.options.partition_by, defined.columns)
     relation = plan.beside.quoted
@@ -175,15 +189,28 @@ def catalog_options(options: StreamTableOptions) -> dict[str, object]:
     }
 
 
-def check_key(options: StreamTableOptions, defined: Definition) -> None:
-    """See that a declared key consists of columns of the query."""
-    names = [column.name for column in defined.columns]
-    for name in options.unique_key or ():
+def check_key(options: StreamTableOptions, columns: Sequence[OutputColumn]) -> None:
+    """See that a declared key consists of columns of the query and can be enforced."""
+    names = [column.name for column in columns]
+    key = options.unique_key or ()
+    for name in key:
         if name not in names:
             raise InvalidConfig(
                 f"unique_key {name!r} is no column of the query",
                 hint=f"Columns: {', '.join(names)}.",
             )
+    if len(key) > table.MAX_INDEX_COLUMNS:
+        raise InvalidConfig(
+            f"unique_key has {len(key)} columns",
+            hint=f"PostgreSQL enforces uniqueness over {table.MAX_INDEX_COLUMNS} at most.",
+        )
+    spec = partitioning.parse(options.partition_by, columns) if key else None
+    missing = sorted(set(spec.columns) - set(key)) if spec is not None else []
+    if missing:
+        raise InvalidConfig(
+            f"unique_key {', '.join(key)} can't be enforced across partitions",
+            hint=f"Add the columns of partition_by to it: {', '.join(missing)}.",
+        )
 
 
 def protect(session: Session, schemas: Schemas, relation: str) -> None:
@@ -215,6 +242,7 @@ def _complete(
         replaces=plan.replaces,
         name=plan.name,
         initiated_by=plan.initiated_by,
+        constraints=plan.constraints,
     )
     rows = fill.fill(session, schemas, job)
     _set_gate(session, schemas, plan, pgt_id)
@@ -250,7 +278,12 @@ def info(row: StreamTable, defined: Definition, *, rows: int, duration: float) -
 
 def _target(plan: Plan, pgt_id: int, defined: Definition) -> Target:
     return definition.target_of(
-        pgt_id, plan.name.quoted, plan.options, defined.columns, log=False, sequential=False
+        pgt_id,
+        plan.name.quoted,
+        plan.options,
+        defined.columns,
+        log=False,
+        sequential=constraints.unique(plan.constraints),
     )
 
 

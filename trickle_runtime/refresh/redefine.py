@@ -14,12 +14,13 @@ from trickle_runtime.catalog.models import StreamTable
 from trickle_runtime.catalog.store import Store
 from trickle_runtime.compiler.apply import Target
 from trickle_runtime.compiler.result import OutputColumn
-from trickle_runtime.config import GateTest, Schemas, StreamTableOptions
+from trickle_runtime.config import Constraint, GateTest, Schemas, StreamTableOptions
 from trickle_runtime.db.session import Session
 from trickle_runtime.db.sql import quote_ident, render
 from trickle_runtime.errors import DatabaseError, HasDependants, SourceChanged
 from trickle_runtime.refresh import (
     bookkeeping,
+    constraints,
     create,
     definition,
     gate,
@@ -63,6 +64,7 @@ class Change:
     settings: Mapping[str, str] | None = None  # of the session; None: as they were
     kept_query: str | None = None  # what the user wrote, where ``query`` is the expanded text
     gate: Sequence[GateTest] | None = None  # None: as it is
+    constraints: Sequence[Constraint] | None = None  # None: as they are
 
 
 def with_settings(change: Change, settings: Mapping[str, str]) -> Change:
@@ -152,7 +154,7 @@ def _target(
         change.options,
         columns,
         log=member.logged,
-        sequential=member.sequential,
+        sequential=member.sequential or constraints.unique(change.constraints or ()),
     )
 
 
@@ -217,7 +219,11 @@ def _redefine(
     row = change.row
     seen = locked(session, schemas, row)
     old = seen.members[row.pgt_id]
+    relation = row.relation
+    if change.constraints is not None:
+        constraints.drop_others(session, schemas, row.pgt_id, relation, change.constraints)
     _change_relations(session, schemas, old, change, defined)
+    constraints.see_kept(session, schemas, row.pgt_id, relation)
     definition.drop_states(session, schemas, list(reversed(old.states)))
     definition.register(session, schemas, row.pgt_id, defined, row.definition_version + 1)
     meaning.apply(session, schemas, {**defined.settings, f"{schemas.prefix}.refreshing": "on"})
@@ -237,8 +243,11 @@ def _redefine(
     )
     later = _change_identity(session, schemas, change, defined)
     outcome = Runner(session, schemas, now, change.initiated_by).run(work)
-    for statement in later:
-        session.execute(statement)
+    with constraints.violations(relation):
+        for statement in later:
+            session.execute(statement)
+    if change.constraints is not None:
+        constraints.add_missing(session, schemas, row.pgt_id, relation, change.constraints)
     pass_gate(session, schemas, change, defined)
     session.commit()
     bookkeeping.succeeded(session, schemas, seen.at, [(work, outcome)])

@@ -11,11 +11,20 @@ from __future__ import annotations
 from trickle_runtime.capture import changelog
 from trickle_runtime.catalog.models import HistoryEntry, StreamTable
 from trickle_runtime.catalog.store import Store
-from trickle_runtime.config import Schemas
+from trickle_runtime.config import Constraint, Schemas
 from trickle_runtime.db.session import Session
 from trickle_runtime.db.sql import load_queries, qualified, quote_ident, render
 from trickle_runtime.errors import DatabaseError, HasDependants
-from trickle_runtime.refresh import create, definition, fill, meaning, opening, redefine, result
+from trickle_runtime.refresh import (
+    constraints,
+    create,
+    definition,
+    fill,
+    meaning,
+    opening,
+    redefine,
+    result,
+)
 from trickle_runtime.refresh.definition import Definition
 from trickle_runtime.refresh.members import Observation, queries
 from trickle_runtime.refresh.names import RelationName
@@ -59,6 +68,7 @@ def _replace(
         replaces=None,
         name=RelationName(row.pgt_schema, row.pgt_name),
         initiated_by=change.initiated_by,
+        constraints=_constraints(session, schemas, change),
     )
     rows = _build(session, schemas, job, seen)
     _swap(session, schemas, job, row, logged=seen.members[row.pgt_id].logged)
@@ -85,6 +95,12 @@ def _replace(
     session.commit()
 
 
+def _constraints(session: Session, schemas: Schemas, change: Change) -> list[Constraint]:
+    if change.constraints is not None:
+        return list(change.constraints)
+    return [one.wanted for one in constraints.stored(session, schemas, change.row.pgt_id)]
+
+
 def _build(session: Session, schemas: Schemas, job: fill.Job, seen: Observation) -> int:
     """Create and fill the new table and its states; the old states go."""
     spec = partitioning.parse(job.options.partition_by, job.defined.columns)
@@ -96,6 +112,7 @@ def _build(session: Session, schemas: Schemas, job: fill.Job, seen: Observation)
     definition.create_states(session, schemas, job.defined.analysis.states, fill=True)
     rows = fill.insert_rows(session, schemas, job)
     fill.create_indexes(session, job)
+    constraints.add(session, schemas, job.pgt_id, job.relation, job.constraints, final=False)
     fill.analyze(session, schemas, job)
     return rows
 
@@ -120,6 +137,7 @@ def _swap(
     )
     session.execute(rename)
     rebuild.adopt(session, row.relation, schema_and_name(job.relation)[1])
+    constraints.name_all(session, schemas, row.pgt_id, row.relation)
     for one in belongings:
         if str(one["object"]).startswith(FOLLOWING):
             session.execute(one["statement"])

@@ -1,7 +1,8 @@
 """The statements that make the table behind a stream table.
 
-Invariant: a stream table has exactly the columns of its query, none of them declared NOT NULL;
-identity lives in indexes only. All of it is plain text that a caller executes in order.
+Invariant: a stream table has exactly the columns of its query, none of them declared NOT NULL here
+(its author's constraints come later); identity lives in indexes only. All of it is plain text that
+a caller executes in order.
 """
 
 from __future__ import annotations

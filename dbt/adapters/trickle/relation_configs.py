@@ -21,7 +21,8 @@ from dbt.adapters.relation_configs import (
 )
 from dbt_common.exceptions import DbtRuntimeError
 
-from trickle_runtime.config import GateTest, StreamTableOptions
+from dbt.adapters.trickle.model_constraints import constraints
+from trickle_runtime.config import Constraint, GateTest, StreamTableOptions
 from trickle_runtime.errors import InvalidConfig
 
 OPTION_NAMES = tuple(option.name for option in fields(StreamTableOptions))
@@ -50,6 +51,7 @@ class StreamTableConfig(RelationConfigBase):
     wait: bool = False  # whether a run ends when all that is committed has arrived
     wait_timeout: float = 300.0
     tests: tuple[GateTest, ...] = ()  # of the gate
+    constraints: tuple[Constraint, ...] = ()
     doubts: tuple[str, ...] = ()  # keys that look like misspelled options
 
     @classmethod
@@ -62,7 +64,7 @@ class StreamTableConfig(RelationConfigBase):
         """
         try:
             parsed = cls._parse(model.compiled_code or "", _given_values(model))
-            return replace(parsed, doubts=_doubts(model))
+            return replace(parsed, constraints=constraints(model), doubts=_doubts(model))
         except InvalidConfig as error:
             hint = f" {error.hint}" if error.hint else ""
             raise DbtRuntimeError(f"Model {model.name!r}: {error.message}.{hint}") from error
@@ -126,7 +128,11 @@ class StreamTableChangeset:
 
 
 def changeset(
-    existing: StreamTableOptions, desired: StreamTableConfig, *, same_query: bool
+    existing: StreamTableOptions,
+    desired: StreamTableConfig,
+    *,
+    same_query: bool,
+    same_constraints: bool = True,
 ) -> StreamTableChangeset | None:
     """Compare; ``None`` where nothing differs."""
     compared = set(desired.alteration_options())
@@ -134,6 +140,8 @@ def changeset(
     names = [name for name in before.changes(after) if name in compared]
     if not same_query:
         names.insert(0, "query")
+    if not same_constraints:
+        names.append("constraints")
     alter = RelationConfigChangeAction.alter
     changes = tuple(StreamTableChange(action=alter, context=name) for name in names)
     return StreamTableChangeset(changes) if changes else None

@@ -20,7 +20,7 @@ from dbt.adapters.trickle.relation_configs import (
     StreamTableConfig,
     changeset,
 )
-from trickle_runtime.config import StreamTableOptions
+from trickle_runtime.config import Constraint, StreamTableOptions
 from trickle_runtime.errors import DatabaseError, FuseBlown, HasDependants, NotInstalled
 
 if TYPE_CHECKING:
@@ -89,6 +89,7 @@ def create(runtime: Runtime, name: Name, desired: StreamTableConfig, *, replace:
         **desired.creation_options(),
         replace_relation=replace,
         gate=desired.tests,
+        constraints=desired.constraints,
         initiated_by=INITIATED_BY,
     )
     _tell_of_gate(runtime, name, desired)
@@ -100,7 +101,12 @@ def changes(
     described: Described, desired: StreamTableConfig, *, same_query: bool
 ) -> StreamTableChangeset | None:
     """Compare a stream table with its model."""
-    return changeset(_options(described), desired, same_query=same_query)
+    return changeset(
+        _options(described),
+        desired,
+        same_query=same_query,
+        same_constraints=_constraints(described) == list(desired.constraints),
+    )
 
 
 def alter(
@@ -147,6 +153,7 @@ def _alter(
         name,
         query=query,
         gate=desired.tests,
+        constraints=desired.constraints,
         initiated_by=INITIATED_BY,
         **desired.alteration_options(),
     )
@@ -252,6 +259,13 @@ def _options(described: Described) -> StreamTableOptions:
     values["unique_key"] = json.loads(described["unique_key"] or "null")
     values["status"] = "paused" if described["status"] == "paused" else "active"
     return StreamTableOptions.parse(values)
+
+
+def _constraints(described: Described) -> list[Constraint]:
+    return [
+        Constraint(one["kind"], tuple(one["columns"]), one["expression"], one["name"])
+        for one in json.loads(described["constraints"] or "[]")
+    ]
 
 
 def drop(runtime: Runtime, name: Name) -> None:

@@ -95,13 +95,15 @@ BEGIN
 END
 $$;
 
--- As before, and what to do about a gate.
+-- As before, and what to do about gates and constraints.
 CREATE OR REPLACE FUNCTION pgtrickle.error_remediation(code text) RETURNS text
 LANGUAGE sql IMMUTABLE AS $$
     SELECT CASE
         WHEN $1 = 'TR401' THEN 'Look at the backlog, then reset the fuse: reset_fuse(name, action).'
         WHEN $1 = 'TR405' THEN 'Correct the data, then reset the fuse: reset_fuse(name, ''reinitialize''); or ''apply'', which '
                                'accepts these failures.'
+        WHEN $1 = 'TR406' THEN 'Rows of the query violate its unique_key or a constraint: correct the sources, the query or '
+                               'the constraint.'
         WHEN $1 = 'TR402' THEN 'Something else wrote to the stream table: trickle-runtime repair NAME.'
         WHEN $1 = 'TR303' THEN 'Grant BYPASSRLS to the runtime''s role, or drop the policies of the source.'
         WHEN $1 LIKE 'TR1%' THEN 'Change the query or the option: trickle-runtime validate names the construct.'
@@ -126,3 +128,15 @@ LANGUAGE sql IMMUTABLE AS $$
         ELSE 'See the server''s log for the time of the error.'
     END
 $$;
+
+-- Constraints that authors ask for; trickle_runtime.refresh.constraints.
+CREATE TABLE pgtrickle.pgt_constraints (
+    pgt_id bigint NOT NULL REFERENCES pgtrickle.pgt_stream_tables ON DELETE CASCADE,
+    position int NOT NULL,
+    kind text NOT NULL CHECK (kind IN ('not_null', 'check', 'unique', 'primary_key')),
+    columns text[] NOT NULL,
+    expression text,                        -- of a check
+    name text,                              -- as its author wants it
+    actual text,                            -- as it is on the table; a not_null has no name
+    PRIMARY KEY (pgt_id, position)
+);

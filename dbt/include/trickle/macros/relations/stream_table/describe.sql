@@ -29,6 +29,11 @@
       from {{ trickle_catalog('pgt_gates') }} as g
       where g.pgt_id = t.pgt_id
     )::text as gate,
+    (
+      select jsonb_agg(c order by c.position)
+      from {{ trickle_catalog('pgt_constraints') }} as c
+      where c.pgt_id = t.pgt_id
+    )::text as constraints,
     {{ trickle_catalog('blown_by_gate') }}(t.pgt_id) as blown_by_gate,
     t.reinit_reason is not null or exists (
       select
