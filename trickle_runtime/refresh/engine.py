@@ -20,7 +20,7 @@ from trickle_runtime.capture import fingerprint
 from trickle_runtime.config import Schemas
 from trickle_runtime.db.session import Session
 from trickle_runtime.db.sql import render
-from trickle_runtime.errors import DatabaseError, TrickleError
+from trickle_runtime.errors import DatabaseError
 from trickle_runtime.refresh import (
     bookkeeping,
     fuse,
@@ -72,12 +72,11 @@ def run_pass(
     ids = None if pgt_ids is None else frozenset(pgt_ids)
     request = Request(ids, initiated_by, force_mode, ancestors, wait, before_commit)
     session.commit()
-    faults: dict[int, TrickleError] = {}
-    followed: set[int] = set()
+    followed = sources.Followed()
     for attempt in range(ATTEMPTS):
         time.sleep(attempt * random.uniform(0.01, 0.05))
         try:
-            return _Attempt(session, schemas, request, faults, followed).run()
+            return _Attempt(session, schemas, request, followed).run()
         except opening.RelationsMoved:
             memory.forget(session)
             session.rollback()
@@ -112,15 +111,14 @@ class _Attempt:
         session: Session,
         schemas: Schemas,
         request: Request,
-        faults: dict[int, TrickleError],
-        followed: set[int],
+        followed: sources.Followed,
     ) -> None:
         self._session = session
         self._schemas = schemas
         self._request = request
-        self._faults = faults  # members whose sources could not be followed
-        self._followed = followed
-        self._progress = Progress(request)
+        self._followed = followed  # in earlier attempts
+        self._faults = followed.faults
+        self._progress = Progress(request, followed.outcomes)
 
     def run(self) -> PassResult:
         """Look what there is to do, and do it."""
@@ -172,12 +170,12 @@ class _Attempt:
         if lost and inspect.rehome(self._session, self._schemas):
             self._session.commit()
             raise opening.RelationsMoved
-        wanted = sources.moved(seen, self._faults, self._followed) & moved
+        wanted = sources.moved(seen, self._faults, self._followed.members) & moved
         if not wanted:  # nothing can be followed: the pass will say what is wrong
             return
         by = self._request.initiated_by
-        self._followed |= wanted
-        self._faults.update(sources.follow(self._session, self._schemas, seen, wanted, by))
+        self._followed.members |= wanted
+        self._followed.add(sources.follow(self._session, self._schemas, seen, wanted, by))
         raise opening.RelationsMoved
 
     def _run(self, found: Mapping[int, Surveyed], held: list[int]) -> PassResult:
@@ -220,7 +218,7 @@ class _Attempt:
             member = seen.members[pgt_id]
             opening.check(locked, member.lockable.items())
             opening.hold(self._session, self._schemas, member.materialized_views)
-        if sources.moved(seen, self._faults, self._followed) & set(held):
+        if sources.moved(seen, self._faults, self._followed.members) & set(held):
             raise opening.RelationsMoved
         if self._request.before_commit is not None and self._has_others(seen, held):
             raise opening.RelationsMoved

@@ -58,8 +58,11 @@ class Request:
 class Progress:
     """How far a pass has come."""
 
-    def __init__(self, request: Request) -> None:
+    def __init__(
+        self, request: Request, followed: Mapping[int, RefreshResult] | None = None
+    ) -> None:
         self.request = request
+        self.followed = followed or {}  # brought up to date before the pass, by new definitions
         self.results: dict[int, RefreshResult] = {}
         self.done: dict[int, tuple[Work, RefreshResult]] = {}
         self.failures: dict[int, Failed] = {}
@@ -137,13 +140,14 @@ class Progress:
                 self.skip(self.done.pop(pgt_id)[0].member, "its diamond could not be refreshed")
 
     def up_to_date(self, members: Iterable[Member | Surveyed]) -> None:
-        """Give every member that has no result yet the one that nothing was to do."""
+        """Give every member that has no result yet the one that nothing more was to do."""
         for member in members:
             if member.pgt_id in self.results or not self.request.names(member.pgt_id):
                 continue
             standing = self.request.standing(member)
             if standing is None:
-                self.results[member.pgt_id] = RefreshResult(member.name, result.NO_DATA)
+                nothing = RefreshResult(member.name, result.NO_DATA)
+                self.results[member.pgt_id] = self.followed.get(member.pgt_id, nothing)
             else:
                 self.skip_standing(member, standing)
 

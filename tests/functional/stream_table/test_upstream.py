@@ -62,6 +62,20 @@ class TestUpstream:
             assert observe.oid(project, "total") == before
         assert observe.orphans(project) == []
 
+    def test_what_a_rebuilt_model_costs(self, project: Any) -> None:
+        for materialized, cost in (("view", ""), ("table", "REINITIALIZE: ")):
+            text = TABLE.format(materialized=materialized, factor=1)
+            observe.write_model(project, "middle", text)
+            observe.run("run")
+            assert observe.run("run")["total"].startswith(
+                "STREAM TABLE refreshed +0 -0 in 0" if cost else "STREAM TABLE unchanged"
+            )
+            observe.execute(project, "update {schema}.numbers set value = value + 1")
+            message = observe.run("run")["total"]
+            assert message.startswith("STREAM TABLE refreshed +0 ~1 -0 in 0.")
+            assert ("is another relation now" in message) == bool(cost)
+            self.exact(project)
+
     def test_a_model_that_is_rebuilt_alone(self, project: Any) -> None:
         observe.write_model(project, "middle", TABLE.format(materialized="table", factor=1))
         observe.run("run")
