@@ -32,6 +32,7 @@ from trickle_runtime.refresh import (
     fuse,
     gate,
     inspect,
+    recapture,
     redefine,
     verify,
 )
@@ -230,6 +231,15 @@ class Runtime:
         """Return the options of a stream table."""
         with self._reading():
             return redefine.options_of(self._row(name))
+
+    def recapture(self, relation: Name, *, initiated_by: str = "manual") -> list[str]:
+        """Capture a table that was put in the place of a source, before anybody refreshes.
+
+        Returns the stream tables that read it; they are computed anew at their next refresh.
+        """
+        with self._ended():
+            by = initiated_by
+            return recapture.recapture(self.session, self.schemas, relation, initiated_by=by)
 
     # Refreshes.
 

@@ -14,7 +14,7 @@ from dbt.adapters.base import available
 from dbt.adapters.capability import Capability, CapabilityDict, CapabilitySupport, Support
 from dbt.adapters.postgres.impl import PostgresAdapter
 
-from dbt.adapters.trickle import catalog, gates, operations, stream_tables
+from dbt.adapters.trickle import catalog, gates, operations, replacements, stream_tables
 from dbt.adapters.trickle.connections import StreamTables, TrickleConnectionManager
 from dbt.adapters.trickle.errors import runtime_errors, warns
 from dbt.adapters.trickle.indexes import IndexPlan, plan_indexes
@@ -82,12 +82,15 @@ class TrickleAdapter(PostgresAdapter):
         """Forget what an earlier model of this thread created."""
         self._created.relation = None
 
-    def post_model_hook(self, config: Mapping[str, Any], context: Any) -> None:
-        """Drop a stream table whose model failed after its creation was committed."""
+    def post_model_hook(self, config: Any, context: Any) -> None:
+        """Drop a stream table whose model failed; capture a table that took a source's place."""
         relation = getattr(self._created, "relation", None)
         self._created.relation = None
         if relation is not None:
             self._undo_creation(relation)
+        model = getattr(config, "model", None)
+        if self._installed and replacements.may_replace(model) and not self._in_transaction():
+            self._recapture(self.Relation.create_from(self.config, model))
 
     # What macros call about stream tables.
 
@@ -228,6 +231,16 @@ class TrickleAdapter(PostgresAdapter):
     def _undo_creation(self, relation: TrickleRelation) -> None:
         self.connections.rollback_if_open()
         stream_tables.drop(self._runtime(), _name(relation))
+
+    @warns("the stream tables that read it will capture it at their next refresh only")
+    def _recapture(self, relation: TrickleRelation) -> None:
+        if self.execute_macro("trickle_is_replaced_source", kwargs={"relation": relation}):
+            replacements.recapture(self._runtime(), _name(relation))
+
+    def _in_transaction(self) -> bool:
+        """Whether the model has ended without its commit: it failed."""
+        connection = self.connections.get_if_exists()
+        return connection is None or bool(connection.transaction_open)
 
     def _drop_views(self, relation: TrickleRelation) -> Callable[[], None]:
         """Return how to drop the views on a stream table; committed with what comes next."""

@@ -62,6 +62,32 @@ class TestUpstream:
             assert observe.oid(project, "total") == before
         assert observe.orphans(project) == []
 
+    @pytest.mark.parametrize("materialized", ["table", "incremental"])
+    def test_a_replaced_table_is_captured_by_its_own_run(
+        self, project: Any, materialized: str
+    ) -> None:
+        text = TABLE.format(materialized=materialized, factor=1)
+        observe.write_model(project, "middle", text)
+        observe.run("run")
+        observe.run("run", "--select", "middle", "--full-refresh")
+        assert observe.triggers(project, "middle") != []
+        assert "another relation" in observe.setting(project, "total", "reinit_reason")
+        observe.execute(project, "insert into {schema}.middle values (50, 500)")
+        run = observe.run("run", "--select", "total")["total"]
+        assert "is another relation now" in run
+        observe.execute(project, "insert into {schema}.middle values (51, 510)")
+        assert "REINITIALIZE" not in observe.run("run", "--select", "total")["total"]
+        self.exact(project)
+        assert observe.setting(project, "total", "reinit_reason") is None
+        assert observe.orphans(project) == []
+
+    def test_a_replaced_seed_is_captured_by_its_own_run(self, project: Any) -> None:
+        observe.run("run")
+        observe.run("seed", "--full-refresh")
+        assert observe.triggers(project, "numbers") != []
+        observe.run("run")
+        self.exact(project)
+
     def test_what_a_rebuilt_model_costs(self, project: Any) -> None:
         for materialized, cost in (("view", ""), ("table", "REINITIALIZE: ")):
             text = TABLE.format(materialized=materialized, factor=1)
