@@ -52,6 +52,10 @@ def test_meta_is_read_and_top_level_wins() -> None:
         ({"meta": {"trickle": {"fuse_celing": 1}}}, ["fuse_celing", "fuse_ceiling"]),
         ({"meta": {"trickle": "x"}}, ["meta.trickle"]),
         ({"capture_outside": "yes"}, ["capture_outside", "true, false"]),
+        ({"gate": 1}, ["'st'", "gate", "true, false"]),
+        ({"wait": "yes"}, ["'st'", "wait", "true, false"]),
+        ({"wait_timeout": 0}, ["'st'", "wait_timeout", "seconds"]),
+        ({"meta": {"trickle": {"wait_timeout": "long"}}}, ["wait_timeout", "'long'", "seconds"]),
     ],
 )
 def test_an_error_names_model_key_and_values(config: dict[str, Any], expected: list[str]) -> None:

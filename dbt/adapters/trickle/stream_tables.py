@@ -7,6 +7,7 @@ api, and the words for what came of them.
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
@@ -21,7 +22,13 @@ from dbt.adapters.trickle.relation_configs import (
     changeset,
 )
 from trickle_runtime.config import Constraint, StreamTableOptions
-from trickle_runtime.errors import DatabaseError, FuseBlown, HasDependants, NotInstalled
+from trickle_runtime.errors import (
+    DatabaseError,
+    FuseBlown,
+    HasDependants,
+    NotActive,
+    NotInstalled,
+)
 
 if TYPE_CHECKING:
     from trickle_runtime.api import AlterResult, RefreshResult, Runtime
@@ -31,6 +38,7 @@ Name = tuple[str, str]
 Described = Mapping[str, Any]
 INITIATED_BY = "dbt"
 INSUFFICIENT_PRIVILEGE = "42501"
+WORTH_TELLING_S = 0.1
 _OPTIONS = (
     "schedule",
     "refresh_mode",
@@ -93,6 +101,8 @@ def create(runtime: Runtime, name: Name, desired: StreamTableConfig, *, replace:
         initiated_by=INITIATED_BY,
     )
     _tell_of_gate(runtime, name, desired)
+    if desired.wait:
+        runtime.wait(name, desired.wait_timeout)
     reasons = [one.message for one in info.reasons if one.severity == "WARNING"]
     return _say("created", _full(info.effective_mode, reasons))
 
@@ -172,10 +182,12 @@ def refresh(
     Raises:
         GateFailed: a test of its gate fails on the new rows.
         FuseBlown: one did so before.
+        NotActive, WaitTimeout: the model waits, and what is committed does not arrive.
     """
     altered = _update_gate(runtime, name, desired, described)
     outcome = _refresh(runtime, name, desired, described)
-    words = ", ".join(filter(None, [altered, outcome.words]))
+    waited = _wait(runtime, name, desired, described) if desired.wait else None
+    words = ", ".join(filter(None, [altered, outcome.words, waited]))
     return replace(outcome, words=words)
 
 
@@ -225,9 +237,27 @@ def _why_not(desired: StreamTableConfig, described: Described) -> str | None:
     if desired.refresh_on_run == "false":
         return "not refreshed: refresh_on_run is false"
     kept_fresh = described["daemon_is_running"] and not described["source_replaced"]
-    if desired.refresh_on_run == "auto" and kept_fresh and described["status"] == "active":
+    automatic = desired.refresh_on_run == "auto" and not desired.wait
+    if automatic and kept_fresh and described["status"] == "active":
         return "kept fresh by the daemon"
     return None
+
+
+def _wait(
+    runtime: Runtime, name: Name, desired: StreamTableConfig, described: Described
+) -> str | None:
+    """Return when all that is committed now has arrived; how long it took, if it took time."""
+    if described["status"] == "paused":
+        raise NotActive("wait is true, but the stream table is paused", hint="Resume it.")
+    if desired.refresh_on_run == "false" and not described["daemon_is_running"]:
+        raise NotActive(
+            "wait is true, but refresh_on_run is false and no daemon is running",
+            hint="Start trickle-runtime serve, or leave refresh_on_run out.",
+        )
+    started = time.perf_counter()
+    runtime.wait(name, desired.wait_timeout)
+    seconds = time.perf_counter() - started
+    return f"waited {seconds:.1f} s" if seconds >= WORTH_TELLING_S else None
 
 
 def _counts(result: RefreshResult) -> str:
