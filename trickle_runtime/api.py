@@ -108,6 +108,16 @@ class Runtime:
         """Bring an installed catalog to this version; returns the migrations applied."""
         return migrate.upgrade(self.session, self.schemas)
 
+    def check(self) -> None:
+        """See that the catalog fits this program.
+
+        Raises:
+            NotInstalled: there is no catalog.
+            VersionMismatch: it is older or newer.
+        """
+        with self._reading():
+            migrate.check(self.session, self.schemas)
+
     def uninstall(self) -> None:
         """Remove every trace from the sources, then the catalog; stream tables stay as tables."""
         migrate.uninstall(self.session, self.schemas)

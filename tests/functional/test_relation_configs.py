@@ -52,6 +52,8 @@ def test_meta_is_read_and_top_level_wins() -> None:
         ({"meta": {"trickle": {"fuse_celing": 1}}}, ["fuse_celing", "fuse_ceiling"]),
         ({"meta": {"trickle": "x"}}, ["meta.trickle"]),
         ({"capture_outside": "yes"}, ["capture_outside", "true, false"]),
+        ({"sql_header": "set x.y = 1"}, ["'st'", "sql_header", "pre_hook"]),
+        ({"unlogged": True}, ["'st'", "unlogged"]),
         ({"gate": 1}, ["'st'", "gate", "true, false"]),
         ({"wait": "yes"}, ["'st'", "wait", "true, false"]),
         ({"wait_timeout": 0}, ["'st'", "wait_timeout", "seconds"]),
@@ -109,8 +111,14 @@ def test_same_text_ignores_the_ends_only() -> None:
 
 
 def test_a_misspelled_option_is_doubted() -> None:
-    doubts = parse(fuse_celing=3, indexes=[], unlogged=True).doubts
+    doubts = parse(fuse_celing=3, indexes=[], unlogged=False).doubts
     assert doubts == ("'fuse_celing' is no option of a stream table; 'fuse_ceiling'?",)
+
+
+def test_keys_of_an_incremental_model_are_doubted() -> None:
+    doubts = parse(incremental_strategy="merge", on_schema_change="ignore", unique_key="id").doubts
+    assert len(doubts) == 1
+    assert doubts[0].startswith("'incremental_strategy' means nothing")
 
 
 def index(name: str, columns: str, unique: bool = False, method: str = "btree") -> dict[str, Any]:

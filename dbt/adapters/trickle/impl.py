@@ -54,6 +54,7 @@ class TrickleAdapter(PostgresAdapter):
     def __init__(self, config: Any, mp_context: Any) -> None:
         super().__init__(config, mp_context)
         self._installed = False
+        self._checked = False
         self._refreshed = False
         self._created = local()
 
@@ -203,6 +204,14 @@ class TrickleAdapter(PostgresAdapter):
         if not self._installed:
             self._installed = bool(self.execute_macro("trickle_catalog_readable"))
         return self._installed
+
+    @available.parse_none
+    @runtime_errors
+    def trickle_check(self) -> None:
+        """See, once in a run, that an installed catalog fits this program."""
+        if not self._checked and self.trickle_installed():
+            self._runtime().check()
+            self._checked = True
 
     @available.parse_none
     def trickle_first_row(self, table: agate.Table) -> dict[str, Any] | None:

@@ -27,6 +27,18 @@ from trickle_runtime.errors import InvalidConfig
 
 OPTION_NAMES = tuple(option.name for option in fields(StreamTableOptions))
 META_KEY = "trickle"
+IMPOSSIBLE = {
+    "sql_header": "Use a pre_hook, or a function that the query calls.",
+    "unlogged": "A stream table is logged, so that it survives a crash together with its state.",
+}
+OF_INCREMENTAL = (
+    "incremental_strategy",
+    "incremental_predicates",
+    "on_schema_change",
+    "merge_update_columns",
+    "merge_exclude_columns",
+    "batch_size",
+)
 # Options that do something at creation only.
 AT_CREATION = frozenset({"initialize"})
 REFRESH_ON_RUN = ("auto", "true", "false")
@@ -63,6 +75,7 @@ class StreamTableConfig(RelationConfigBase):
                 ``meta.trickle``.
         """
         try:
+            _refuse_impossible(model)
             parsed = cls._parse(model.compiled_code or "", _given_values(model))
             return replace(parsed, constraints=constraints(model), doubts=_doubts(model))
         except InvalidConfig as error:
@@ -166,9 +179,20 @@ def _given_values(model: RelationConfig) -> dict[str, Any]:
     return values
 
 
+def _refuse_impossible(model: RelationConfig) -> None:
+    """Refuse what other materializations obey and a stream table can't."""
+    for key, instead in IMPOSSIBLE.items():
+        if model.config.get(key):
+            raise InvalidConfig(f"{key} is not possible on a stream table", hint=instead)
+
+
 def _doubts(model: RelationConfig) -> tuple[str, ...]:
-    """Say which unknown keys may be meant for us: dbt takes any key without a word."""
-    found: list[str] = []
+    """Say which keys mean nothing here, and which may be misspelled: dbt takes any key."""
+    found = [
+        f"{key!r} means nothing to a stream table, which is maintained by what changes"
+        for key in OF_INCREMENTAL
+        if model.config.get(key) not in (None, "ignore")
+    ]
     for key in getattr(model.config, "extra", {}):
         near = [] if key in KNOWN else get_close_matches(key, KNOWN, n=1, cutoff=0.8)
         found += [f"{key!r} is no option of a stream table; {name!r}?" for name in near]

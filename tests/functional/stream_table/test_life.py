@@ -130,6 +130,11 @@ class TestErrors:
         for part in ("totals", "fuse", "perhaps", "off, on, auto"):
             assert part in messages["totals"]
 
+    def test_a_model_that_reads_itself(self, project: Any) -> None:
+        text = "{{ config(materialized='stream_table') }} select 1 as id from {{ this }}"
+        observe.write_model(project, "totals", text)
+        assert "totals reads itself" in observe.run("run", expect_pass=False)["totals"]
+
     def test_wrong_sql_leaves_nothing(self, project: Any) -> None:
         observe.run("run", "--select", "orders")
         observe.write_model(

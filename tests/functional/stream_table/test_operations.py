@@ -103,9 +103,32 @@ class TestOperations:
         assert observe.one(project, "select to_regclass('{schema}.subject')") is None
         assert observe.orphans(project) == []
 
-    def test_an_unknown_name(self, project: Any) -> None:
-        logs = operate("trickle_pause", name="nothing", expect_pass=False)
-        assert "no stream table" in logs
+    @pytest.mark.parametrize(
+        ("operation", "arguments", "words"),
+        [
+            ("trickle_pause", {"name": "nothing"}, ["no stream table", "nothing"]),
+            ("trickle_pause", {}, ["trickle_pause needs", "'name'"]),
+            ("trickle_drop", {"name": 5}, ["name 5", "a text"]),
+            ("trickle_validate", {}, ["trickle_validate needs", "'query'"]),
+            ("trickle_refresh", {"name": "subject", "mode": "fast"}, ["differential, full"]),
+            (
+                "trickle_reset_fuse",
+                {"name": "subject", "action": "ignore"},
+                ["'ignore'", "apply, reinitialize, skip_changes"],
+            ),
+            (
+                "trickle_wait_until_fresh",
+                {"name": "subject", "timeout": "long"},
+                ["timeout 'long'", "seconds"],
+            ),
+        ],
+    )
+    def test_a_wrong_argument(
+        self, project: Any, operation: str, arguments: dict[str, Any], words: list[str]
+    ) -> None:
+        logs = operate(operation, expect_pass=False, **arguments)
+        for word in words:
+            assert word in logs
 
     def test_generic_tests(self, project: Any) -> None:
         assert {result.status for result in run_dbt(["test"])} == {"pass"}

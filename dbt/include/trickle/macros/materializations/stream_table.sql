@@ -22,6 +22,8 @@
     {{ return(materialization_table_default()) }}
   {%- endif -%}
 
+  {% do trickle_refuse_itself() %}
+
   {{ run_hooks(pre_hooks, inside_transaction=False) }}
 
   {{ run_hooks(pre_hooks, inside_transaction=True) }}
@@ -59,6 +61,17 @@
   {{ return({'relations': [target_relation]}) }}
 
 {% endmaterialization %}
+
+
+{# A stream table equals its query; one that reads itself has no such content. #}
+{% macro trickle_refuse_itself() %}
+  {%- if this.render() in sql -%}
+    {%- do exceptions.raise_compiler_error(
+      'Model ' ~ model.name ~ ' reads itself: {{ this }} has no meaning in a stream table. Select all rows; they are'
+      ~ ' maintained by what changes.'
+    ) -%}
+  {%- endif -%}
+{% endmacro %}
 
 
 {#

@@ -1,5 +1,6 @@
 {# create, replace, rebuild, alter, refresh or nothing; returns the message for the user. #}
 {% macro trickle_build_stream_table(existing_relation, target_relation, desired) %}
+  {% do adapter.trickle_check() %}
   {% set desired = desired.with_tests(trickle_gate(desired)) %}
 
   {% if existing_relation is none %}
