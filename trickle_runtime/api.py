@@ -29,6 +29,7 @@ from trickle_runtime.refresh import (
     drop,
     engine,
     explain,
+    filling,
     fuse,
     gate,
     inspect,
@@ -41,6 +42,7 @@ from trickle_runtime.refresh.names import Name, text
 from trickle_runtime.refresh.result import (
     AlterResult,
     Check,
+    FillProgress,
     Finding,
     RefreshResult,
     RewritePass,
@@ -53,6 +55,7 @@ __all__ = [
     "AlterResult",
     "Check",
     "Constraint",
+    "FillProgress",
     "Finding",
     "GateTest",
     "RefreshResult",
@@ -342,6 +345,11 @@ class Runtime:
         with self._reading():
             ids = [self._id(name) for name in names] if names else None
             return statuses.status(self.session, self.schemas, ids)
+
+    def fills(self) -> list[FillProgress]:
+        """Return how far the creations of stream tables are, those of other sessions included."""
+        with self._reading():
+            return filling.progress(self.session, self.schemas)
 
     def history(self, name: Name, *, limit: int = 20) -> list[HistoryEntry]:
         """Return the last refreshes of a stream table, newest first."""

@@ -1,7 +1,7 @@
 """Creation of a stream table, in phases that each commit.
 
-Invariant: a crash after any of them leaves a row ``initializing`` that holds no writer up;
-creating again starts over from it. From phase 1 on a provisional frontier keeps every cleanup from
+Invariant: a crash or a cancelled fill leaves a row ``initializing`` that holds no writer up;
+creating again goes on from it. From phase 1 on a provisional frontier keeps every cleanup from
 deleting changes that the fill does not see.
 
 0. analyse, create the empty table, register it with what it reads;
@@ -38,6 +38,7 @@ from trickle_runtime.refresh import (
     definition,
     drop,
     fill,
+    filling,
     gate,
     locks,
     meaning,
@@ -93,7 +94,8 @@ def create(
     session.commit()
     target = names.split(session, schemas, name)
     with _name_lock(session, schemas, target):
-        replaces = _make_room(session, schemas, target, replace_relation=replace_relation)
+        left = _leftovers(session, schemas, target)
+        replaces = _replaced(session, schemas, target, left, allowed=replace_relation)
         plan = Plan(
             name=target,
             beside=_beside(target) if replaces else target,
@@ -106,14 +108,19 @@ def create(
             gate=tests,
             constraints=wanted,
         )
-        pgt_id, defined = register(session, schemas, plan)
+        found = _resume(session, schemas, plan, left)
+        pgt_id, defined = found or register(session, schemas, plan)
         try:
             # Whoever drops the table meanwhile waits for its end.
             with locks.held(session, schemas, [pgt_id], wait=False):
-                return _complete(session, schemas, plan, pgt_id, defined)
+                answer = _complete(session, schemas, plan, pgt_id, defined)
         except TrickleError as error:
-            _undo(session, schemas, pgt_id, error)
+            if fill.cancelled(error):
+                session.rollback()
+            else:
+                _undo(session, schemas, pgt_id, error)
             raise
+        return replace(answer, resumed=found is not None)
 
 
 def register(session: Session, schemas: Schemas, plan: Plan) -> tuple[int, Definition]:
@@ -224,6 +231,8 @@ def _complete(
     """Phases 1 and 2."""
     started = time.perf_counter()
     store = Store(session, schemas)
+    filling.capturing(session, schemas, pgt_id)
+    session.commit()
     polled = capture_sources(session, schemas, defined.analysis.sources)
     if polled:
         target = _target(plan, pgt_id, defined)
@@ -244,7 +253,9 @@ def _complete(
         initiated_by=plan.initiated_by,
         constraints=plan.constraints,
     )
+    filling.filling(session, schemas, pgt_id, defined.analysis.fill_sql())
     rows = fill.fill(session, schemas, job)
+    filling.ended(session, schemas, pgt_id)
     _set_gate(session, schemas, plan, pgt_id)
     _warn_of_fallback(session, schemas, plan, defined)
     session.commit()
@@ -287,22 +298,66 @@ def _target(plan: Plan, pgt_id: int, defined: Definition) -> Target:
     )
 
 
-def _make_room(
-    session: Session, schemas: Schemas, target: RelationName, *, replace_relation: bool
+def _leftovers(session: Session, schemas: Schemas, target: RelationName) -> list[StreamTable]:
+    """Return what interrupted creations of this table have left."""
+    store = Store(session, schemas)
+    found = [store.find((one.schema, one.name)) for one in (target, _beside(target))]
+    return [one for one in found if one is not None and one.status == "initializing"]
+
+
+def _replaced(
+    session: Session,
+    schemas: Schemas,
+    target: RelationName,
+    left: Sequence[StreamTable],
+    *,
+    allowed: bool,
 ) -> str | None:
-    """Remove what an interrupted creation left; return the kind of a relation to replace."""
-    for name in (target, _beside(target)):
-        left = Store(session, schemas).find((name.schema, name.name))
-        if left is not None and left.status == "initializing":
-            drop.remove(session, schemas, left)
-            session.commit()
+    """Return the kind of the relation that is to be replaced, if there is one."""
     rows = session.execute(queries(schemas)["relation_of"], {"name": target.quoted})
-    if rows and (not replace_relation or Store(session, schemas).find(rows[0]["relid"])):
+    if not rows or rows[0]["relid"] in {one.pgt_relid for one in left}:
+        return None
+    if not allowed or Store(session, schemas).find(rows[0]["relid"]):
         raise AlreadyExists(
             f"relation {target.quoted} already exists",
             hint="Drop it, choose another name, or alter it if it is a stream table.",
         )
-    return str(rows[0]["kind"]) if rows else None
+    return str(rows[0]["kind"])
+
+
+def _resume(
+    session: Session, schemas: Schemas, plan: Plan, left: Sequence[StreamTable]
+) -> tuple[int, Definition] | None:
+    """Take over what an interrupted creation of the same has left; remove the rest. Commits."""
+    found = None
+    for row in left:
+        defined = _unfinished(session, schemas, plan, row) if found is None else None
+        if defined is not None:
+            found = row.pgt_id, defined
+        else:
+            drop.remove(session, schemas, row)
+        session.commit()
+    return found
+
+
+def _unfinished(
+    session: Session, schemas: Schemas, plan: Plan, row: StreamTable
+) -> Definition | None:
+    """Return the definition of an unfinished stream table, if it is the one that is planned."""
+    wanted = {
+        **catalog_options(plan.options),
+        "relation": plan.beside.quoted,
+        "query": plan.query,
+        "session_settings": plan.meaning,
+    }
+    if any(getattr(row, name) != value for name, value in wanted.items()):
+        return None
+    defined = definition.define(session, schemas, plan.query, plan.options, plan.meaning)
+    target = _target(plan, row.pgt_id, defined)
+    defined = replace(defined, analysis=defined.analysis.with_target(target))
+    dependencies = set(definition.dependencies(row.pgt_id, defined.analysis))
+    same = dependencies == set(Store(session, schemas).dependencies(row.pgt_id))
+    return defined if same and defined.analysis.canonical == row.canonical_query else None
 
 
 def _refuse_itself(session: Session, schemas: Schemas, plan: Plan, defined: Definition) -> None:

@@ -16,7 +16,7 @@ from trickle_runtime.catalog.store import Store
 from trickle_runtime.config import Constraint, Schemas, StreamTableOptions
 from trickle_runtime.db.session import Session
 from trickle_runtime.db.sql import quote_ident, render
-from trickle_runtime.errors import DatabaseError, InvalidConfig
+from trickle_runtime.errors import DatabaseError, InvalidConfig, TrickleError
 from trickle_runtime.refresh import constraints, definition, meaning, opening, result
 from trickle_runtime.refresh.definition import Definition
 from trickle_runtime.refresh.members import Observation, observe, queries
@@ -26,6 +26,7 @@ from trickle_runtime.storage import partitioning, rebuild, table
 from trickle_runtime.storage.names import schema_and_name
 
 ATTEMPTS = 20
+CANCELED = "57014"
 KEY_ERRORS = {"23505": "is not unique", "42704": "can't be indexed"}
 KINDS = {
     "r": "TABLE",
@@ -61,10 +62,15 @@ def fill(session: Session, schemas: Schemas, job: Job) -> int:
             return _fill(session, schemas, job, _open(session, schemas, job))
         except (opening.RelationsMoved, DatabaseError) as error:
             session.rollback()
-            transient = not isinstance(error, DatabaseError) or error.transient
-            if not transient or attempt == ATTEMPTS - 1:
+            again = isinstance(error, opening.RelationsMoved) or error.transient
+            if not again or cancelled(error) or attempt == ATTEMPTS - 1:
                 raise
     raise AssertionError
+
+
+def cancelled(error: TrickleError) -> bool:
+    """Whether somebody cancelled the fill, or a timeout did: it may be gone on with later."""
+    return isinstance(error, DatabaseError) and error.sqlstate == CANCELED
 
 
 def _open(session: Session, schemas: Schemas, job: Job) -> Observation:

@@ -6,7 +6,7 @@ Invariant: no logic. A verb on a stream table is in ``stream_tables``, an operat
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from threading import local
 from typing import TYPE_CHECKING, Any
 
@@ -26,13 +26,14 @@ from dbt.adapters.trickle.relation_configs import (
     same_text,
 )
 from dbt.adapters.trickle.session import DbtSession
+from dbt.adapters.trickle.watching import watched
 from trickle_runtime.config import Schemas
 
 if TYPE_CHECKING:
     import agate
     from dbt.adapters.contracts.relation import RelationConfig
 
-    from trickle_runtime.api import Runtime
+    from trickle_runtime.api import FillProgress, Runtime
 
 
 class TrickleAdapter(PostgresAdapter):
@@ -281,10 +282,16 @@ class TrickleAdapter(PostgresAdapter):
         runtime = self._runtime()
         if not self.trickle_installed():
             stream_tables.install(runtime)
-        message = stream_tables.create(runtime, _name(relation), desired, replace=replace)
+        with watched(_name(relation), self._fills):
+            message = stream_tables.create(runtime, _name(relation), desired, replace=replace)
         # Where a relation was replaced, which is gone by now, the stream table is kept.
         self._created.relation = None if replace else relation
         return message
+
+    def _fills(self) -> Sequence[FillProgress]:
+        """Ask how far fills are, in the watching thread."""
+        with self.connection_named("trickle_progress"):
+            return self._runtime().fills()
 
 
 def _name(relation: TrickleRelation) -> tuple[str, str]:

@@ -104,7 +104,8 @@ def create(runtime: Runtime, name: Name, desired: StreamTableConfig, *, replace:
     if desired.wait:
         runtime.wait(name, desired.wait_timeout)
     reasons = [one.message for one in info.reasons if one.severity == "WARNING"]
-    return _say("created", _full(info.effective_mode, reasons))
+    what = "created, resumed" if info.resumed else "created"
+    return _say(what, _full(info.effective_mode, reasons))
 
 
 def changes(

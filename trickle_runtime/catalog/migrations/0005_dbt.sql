@@ -140,3 +140,42 @@ CREATE TABLE pgtrickle.pgt_constraints (
     actual text,                            -- as it is on the table; a not_null has no name
     PRIMARY KEY (pgt_id, position)
 );
+
+-- Creations under way, committed before each phase so that others can see them; trickle_runtime.refresh.filling.
+CREATE TABLE pgtrickle.pgt_fills (
+    pgt_id bigint PRIMARY KEY REFERENCES pgtrickle.pgt_stream_tables ON DELETE CASCADE,
+    pid int NOT NULL DEFAULT pg_backend_pid(),
+    phase text NOT NULL CHECK (phase IN ('capturing', 'filling')),
+    started_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    expected_bytes bigint,                  -- by the planner's estimate of the query
+    expected_rows double precision
+);
+
+-- How far creations are. What a fill has written is not visible to others, but the size of its files is.
+CREATE FUNCTION pgtrickle.fill_progress() RETURNS TABLE (
+    schema text,
+    name text,                              -- that it will have, also while it is built beside another relation
+    phase text,                             -- capturing, filling, indexing; interrupted: create it again to go on
+    seconds double precision,
+    bytes bigint,
+    expected_bytes bigint,
+    done double precision                   -- of this phase, 0 to 1; NULL: not known
+)
+LANGUAGE sql VOLATILE SET lock_timeout = '100ms' AS $$
+    SELECT s.pgt_schema::text, s.pgt_name::text,
+           CASE WHEN a.pid IS NULL THEN 'interrupted' WHEN i.pid IS NOT NULL THEN 'indexing' ELSE f.phase END,
+           extract(epoch FROM clock_timestamp() - f.started_at)::double precision,
+           size.bytes,
+           f.expected_bytes,
+           CASE WHEN a.pid IS NULL OR f.phase = 'capturing' THEN NULL
+                WHEN i.pid IS NOT NULL THEN i.blocks_done::double precision / nullif(i.blocks_total, 0)
+                WHEN size.bytes > 0 THEN least(0.99, size.bytes::double precision / nullif(f.expected_bytes, 0)) END
+    FROM pgtrickle.pgt_fills f
+    JOIN pgtrickle.pgt_stream_tables s ON s.pgt_id = f.pgt_id
+    LEFT JOIN pg_catalog.pg_stat_activity a ON a.pid = f.pid AND a.backend_start < f.started_at
+    LEFT JOIN pg_catalog.pg_stat_progress_create_index i ON i.pid = f.pid
+    CROSS JOIN LATERAL (
+        SELECT sum(pg_relation_size(t.relid))::bigint AS bytes FROM pg_partition_tree(s.pgt_relid) t WHERE t.isleaf
+    ) size
+    ORDER BY 1, 2
+$$;
