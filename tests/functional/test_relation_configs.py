@@ -121,6 +121,63 @@ def test_keys_of_an_incremental_model_are_doubted() -> None:
     assert doubts[0].startswith("'incremental_strategy' means nothing")
 
 
+PGTRICKLE = {
+    "schedule": "5m",
+    "refresh_mode": "DIFFERENTIAL",
+    "initialize": True,
+    "status": "ACTIVE",
+    "stream_table_name": "st",
+    "cdc_mode": "TRIGGER",
+    "partition_by": "id",
+    "fuse": "auto",
+    "fuse_ceiling": 1000,
+    "fuse_sensitivity": 2.5,
+    "append_only": False,
+    "storage_backend": "heap",
+    "diamond_consistency": "RELAXED",
+    "diamond_schedule_policy": "fastest",
+    "max_delta_fraction": 0.2,
+}
+
+
+def test_the_configuration_of_dbt_pgtrickle_is_understood() -> None:
+    config = parse(**PGTRICKLE)
+    assert config.options == StreamTableOptions(
+        schedule="5m",
+        refresh_mode="differential",
+        cdc_mode="trigger",
+        partition_by="id",
+        fuse="auto",
+        fuse_ceiling=1000,
+        fuse_sensitivity=2.5,
+        diamond_consistency="none",
+    )
+    assert [doubt.split("'")[1] for doubt in config.doubts] == [
+        "diamond_schedule_policy",
+        "max_delta_fraction",
+    ]
+    assert parse(status="SUSPENDED").options.status == "paused"
+
+
+@pytest.mark.parametrize(
+    ("config", "words"),
+    [
+        ({"stream_table_name": "other"}, ["stream_table_name 'other'", "alias"]),
+        ({"stream_table_schema": "other"}, ["stream_table_schema 'other'", "schema"]),
+        ({"temporal": True}, ["temporal True", "snapshot"]),
+        ({"storage_backend": "columnar"}, ["storage_backend 'columnar'", "heap"]),
+        ({"output_distribution_column": "id"}, ["output_distribution_column"]),
+    ],
+)
+def test_what_only_dbt_pgtrickle_can_do_is_refused(
+    config: dict[str, Any], words: list[str]
+) -> None:
+    with pytest.raises(DbtRuntimeError) as error:
+        parse(**config)
+    for word in words:
+        assert word in str(error.value)
+
+
 def index(name: str, columns: str, unique: bool = False, method: str = "btree") -> dict[str, Any]:
     return {"name": name, "columns": columns, "unique": unique, "method": method}
 

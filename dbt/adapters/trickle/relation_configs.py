@@ -21,6 +21,7 @@ from dbt.adapters.relation_configs import (
 )
 from dbt_common.exceptions import DbtRuntimeError
 
+from dbt.adapters.trickle import pgtrickle_names
 from dbt.adapters.trickle.model_constraints import constraints
 from trickle_runtime.config import Constraint, GateTest, StreamTableOptions
 from trickle_runtime.errors import InvalidConfig
@@ -176,7 +177,7 @@ def _given_values(model: RelationConfig) -> dict[str, Any]:
         value = config.get(name)
         if value is not None:
             values[name] = value
-    return values
+    return pgtrickle_names.translated(values)
 
 
 def _refuse_impossible(model: RelationConfig) -> None:
@@ -184,6 +185,9 @@ def _refuse_impossible(model: RelationConfig) -> None:
     for key, instead in IMPOSSIBLE.items():
         if model.config.get(key):
             raise InvalidConfig(f"{key} is not possible on a stream table", hint=instead)
+    pgtrickle_names.refuse_impossible(model.config)
+    schema, identifier = getattr(model, "schema", ""), getattr(model, "identifier", model.name)
+    pgtrickle_names.refuse_other_name(model.config, schema, identifier)
 
 
 def _doubts(model: RelationConfig) -> tuple[str, ...]:
@@ -193,6 +197,7 @@ def _doubts(model: RelationConfig) -> tuple[str, ...]:
         for key in OF_INCREMENTAL
         if model.config.get(key) not in (None, "ignore")
     ]
+    found += pgtrickle_names.doubts(model.config)
     for key in getattr(model.config, "extra", {}):
         near = [] if key in KNOWN else get_close_matches(key, KNOWN, n=1, cutoff=0.8)
         found += [f"{key!r} is no option of a stream table; {name!r}?" for name in near]
