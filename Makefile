@@ -10,7 +10,7 @@ ARGS    ?=
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help setup demo test unit integration acceptance functional test-matrix lint format bench lock clean
+.PHONY: help setup demo test unit integration acceptance functional test-matrix lint format bench bench-dbt lock clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -56,6 +56,9 @@ format: setup ## format and fix what ruff can fix
 
 bench: setup ## measure refreshes and capture; see docs/BENCHMARK.md
 	$(BIN)/trickle-runtime bench $(ARGS)
+
+bench-dbt: setup ## dbt run over 100 unchanged stream tables beside the same project as views
+	$(BIN)/python scripts/bench_dbt.py $(ARGS)
 
 lock: setup ## renew requirements.lock from pyproject.toml
 	$(BIN)/uv pip compile pyproject.toml --group dev --extra demo --universal --python-version 3.10 \

@@ -10,7 +10,7 @@ from dbt.artifacts.resources.v1.config import NodeConfig
 from dbt_common.exceptions import DbtRuntimeError
 
 from dbt.adapters.trickle.indexes import plan_indexes
-from dbt.adapters.trickle.relation_configs import StreamTableConfig, changeset, same_text
+from dbt.adapters.trickle.relation_configs import StreamTableConfig, changeset
 from trickle_runtime.config import StreamTableOptions
 
 DBT_NAME = "0123456789abcdef0123456789abcdef"
@@ -103,11 +103,6 @@ def test_only_query_and_key_compute_rows_anew() -> None:
     assert not altered.requires_full_refresh
     assert replaced
     assert replaced.requires_full_refresh
-
-
-def test_same_text_ignores_the_ends_only() -> None:
-    assert same_text("select 1\n", "  select 1 ;\n")
-    assert not same_text("select 1", "select  1")
 
 
 def test_a_misspelled_option_is_doubted() -> None:

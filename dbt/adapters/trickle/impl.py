@@ -6,6 +6,7 @@ Invariant: no logic. A verb on a stream table is in ``stream_tables``, an operat
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from threading import local
 from typing import TYPE_CHECKING, Any
@@ -23,7 +24,6 @@ from dbt.adapters.trickle.relation import TrickleRelation
 from dbt.adapters.trickle.relation_configs import (
     StreamTableChangeset,
     StreamTableConfig,
-    same_text,
 )
 from dbt.adapters.trickle.session import DbtSession
 from dbt.adapters.trickle.watching import watched
@@ -126,10 +126,10 @@ class TrickleAdapter(PostgresAdapter):
 
     @available.parse_none
     def stream_table_changes(
-        self, described: Mapping[str, Any], desired: StreamTableConfig, same_query: bool
+        self, described: Mapping[str, Any], desired: StreamTableConfig
     ) -> StreamTableChangeset | None:
         """Compare a stream table with its model."""
-        return stream_tables.changes(described, desired, same_query=same_query)
+        return stream_tables.changes(described, desired)
 
     @available.parse_none
     @runtime_errors
@@ -221,16 +221,11 @@ class TrickleAdapter(PostgresAdapter):
         return dict(zip(table.column_names, rows[0].values(), strict=True)) if rows else None
 
     @available.parse_none
-    def trickle_same_text(self, stored: str, sql: str) -> bool:
-        """Whether two queries are the same text."""
-        return same_text(stored, sql)
-
-    @available.parse_none
     def trickle_index_plan(
-        self, found: agate.Table, wanted: Iterable[Mapping[str, Any]]
+        self, found: str | None, wanted: Iterable[Mapping[str, Any]]
     ) -> IndexPlan:
         """Decide which indexes to create and to drop."""
-        return plan_indexes(found.rows, wanted)
+        return plan_indexes(json.loads(found or "[]"), wanted)
 
     @available.parse_none
     def trickle_label_catalog(self, table: agate.Table, facts: agate.Table) -> agate.Table:

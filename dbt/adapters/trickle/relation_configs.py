@@ -161,11 +161,6 @@ def changeset(
     return StreamTableChangeset(changes) if changes else None
 
 
-def same_text(one: str, other: str) -> bool:
-    """Whether two queries are the same text up to blanks at the ends and a final semicolon."""
-    return one.strip().rstrip(";").rstrip() == other.strip().rstrip(";").rstrip()
-
-
 def _given_values(model: RelationConfig) -> dict[str, Any]:
     """Options that the model names: top-level keys win over ``meta.trickle``."""
     config = model.config

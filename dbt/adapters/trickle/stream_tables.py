@@ -108,14 +108,12 @@ def create(runtime: Runtime, name: Name, desired: StreamTableConfig, *, replace:
     return _say(what, _full(info.effective_mode, reasons))
 
 
-def changes(
-    described: Described, desired: StreamTableConfig, *, same_query: bool
-) -> StreamTableChangeset | None:
+def changes(described: Described, desired: StreamTableConfig) -> StreamTableChangeset | None:
     """Compare a stream table with its model."""
     return changeset(
         _options(described),
         desired,
-        same_query=same_query,
+        same_query=described["same_query"],
         same_constraints=_constraints(described) == list(desired.constraints),
     )
 

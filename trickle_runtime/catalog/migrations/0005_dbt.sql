@@ -179,3 +179,42 @@ LANGUAGE sql VOLATILE SET lock_timeout = '100ms' AS $$
     ) size
     ORDER BY 1, 2
 $$;
+
+-- Whether a query is the one that is stored, and still gives the columns of a table. The text decides if it is the same;
+-- otherwise PostgreSQL prints both in its canonical form, in which comments and blanks are gone. Columns are compared in
+-- any case: SELECT * changes its meaning with the tables that it reads. Leaves nothing behind: what it makes is undone.
+CREATE FUNCTION pgtrickle.pgt_same_query(p_relid oid, p_stored text, p_query text) RETURNS boolean
+LANGUAGE plpgsql VOLATILE AS $$
+DECLARE
+    ends CONSTANT text := '^\s+|[\s;]+$';
+    stored text := regexp_replace(p_stored, ends, '', 'g');
+    query text := regexp_replace(p_query, ends, '', 'g');
+    same boolean;
+BEGIN
+    BEGIN
+        EXECUTE format(E'CREATE TEMPORARY VIEW trickle_probe AS (\n%s\n)', query);
+        same := pgtrickle.pgt_column_list(to_regclass('pg_temp.trickle_probe'))
+            = pgtrickle.pgt_column_list(p_relid);
+        IF same AND stored <> query THEN
+            BEGIN
+                EXECUTE format(E'CREATE TEMPORARY VIEW trickle_stored AS (\n%s\n)', stored);
+                same := pg_get_viewdef(to_regclass('pg_temp.trickle_stored'))
+                    = pg_get_viewdef(to_regclass('pg_temp.trickle_probe'));
+            EXCEPTION WHEN OTHERS THEN
+                same := false;  -- what is stored has become invalid
+            END;
+        END IF;
+        RAISE EXCEPTION USING ERRCODE = 'TRK00';
+    EXCEPTION WHEN SQLSTATE 'TRK00' THEN
+        NULL;
+    END;
+    RETURN same;
+END
+$$;
+
+CREATE FUNCTION pgtrickle.pgt_column_list(p_relid oid) RETURNS text[]
+LANGUAGE sql STABLE AS $$
+    SELECT array_agg(a.attname::text || ' ' || format_type(a.atttypid, a.atttypmod) ORDER BY a.attnum)
+    FROM pg_catalog.pg_attribute a
+    WHERE a.attrelid = $1 AND a.attnum > 0 AND NOT a.attisdropped
+$$;

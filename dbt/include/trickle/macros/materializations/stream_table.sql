@@ -38,10 +38,12 @@
     {% do adapter.get_column_schema_from_query(get_empty_subquery_sql(sql)) %}
     {% set message = 'STREAM TABLE kept (' ~ throwaway ~ ')' %}
   {% else %}
-    {% set message = trickle_build_stream_table(existing_relation, target_relation, desired) %}
+    {% set found = [] %}
+    {% set message = trickle_build_stream_table(existing_relation, target_relation, desired, found) %}
+    {% set described = found[0] or trickle_describe_stream_table(target_relation) %}
+    {% set message = message ~ trickle_update_indexes(target_relation, described) %}
   {% endif %}
 
-  {% set message = message ~ trickle_update_indexes(target_relation) %}
   {% do store_raw_result(name='main', message=message, code='STREAM TABLE', rows_affected='-1') %}
 
   {% set recreated = existing_relation is none or not existing_relation.is_stream_table %}

@@ -7,6 +7,7 @@
   {%- endif -%}
   {{- log('Applying ALTER to: ' ~ relation) -}}
   {% set message = adapter.stream_table_alter(relation, desired, changes) %}
-  {% set outcome = trickle_bring_up_to_date(relation, desired) %}
+  {% set described = trickle_describe_stream_table(relation) %}
+  {% set outcome = trickle_bring_up_to_date(relation, desired, described) %}
   {{ return(message ~ (', ' ~ outcome.words if outcome.words else '')) }}
 {% endmacro %}
