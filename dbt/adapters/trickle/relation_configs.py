@@ -92,6 +92,10 @@ class StreamTableConfig(RelationConfigBase):
         """Return the same configuration with the compiled tests of its gate."""
         return replace(self, tests=tuple(GateTest(one["name"], one["query"]) for one in tests))
 
+    def with_query(self, query: str) -> StreamTableConfig:
+        """Return the same configuration with another text of its query."""
+        return replace(self, query=query)
+
     def with_mode(self, refresh_mode: str) -> StreamTableConfig:
         """Return the same configuration with another refresh mode (that of the target)."""
         options = replace(self.options, refresh_mode=refresh_mode)

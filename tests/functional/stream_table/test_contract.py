@@ -41,6 +41,29 @@ class TestContract:
         assert observe.one(project, "select to_regclass('{schema}.contracted')") is None
 
 
+ORDERED = "{{ config(materialized='stream_table') }} select value, id from {{ ref('numbers') }}"
+
+
+class TestColumnOrder:
+    @pytest.fixture(scope="class")
+    def seeds(self) -> dict[str, str]:
+        return {"numbers.csv": "id,value\n1,10\n2,20\n"}
+
+    @pytest.fixture(scope="class")
+    def models(self) -> dict[str, str]:
+        return {"contracted.sql": ORDERED, "contracted.yml": CONTRACT.format(type="integer")}
+
+    def test_is_that_of_the_contract(self, project: Any) -> None:
+        observe.run("seed")
+        observe.run("run")
+        query = "select id, value from {schema}.numbers"
+        assert observe.difference(project, "contracted", query) == []
+        assert observe.run("run")["contracted"] == "STREAM TABLE unchanged"
+        observe.execute(project, "insert into {schema}.numbers values (3, 30)")
+        assert observe.run("run")["contracted"].startswith("STREAM TABLE refreshed +1")
+        assert observe.difference(project, "contracted", query) == []
+
+
 CONSTRAINED = """
 models:
   - name: constrained

@@ -166,11 +166,15 @@ class TestTableUpstream:
 
     @pytest.fixture(scope="class")
     def models(self) -> dict[str, str]:
-        return {"middle.sql": TABLE.format(materialized="table", factor=1), "total.sql": SUM}
+        return {
+            "middle.sql": TABLE.format(materialized="table", factor=1),
+            "between.sql": "select * from {{ ref('middle') }}",
+            "total.sql": SUM.replace("'middle'", "'between'"),
+        }
 
     def test_its_cost_is_told_once(self, project: Any) -> None:
         observe.run("seed")
-        warning = "which is materialized as table"
+        warning = "reads middle, which is materialized as table"
         _, logs = observe.run_logged("run")
         assert warning in logs
         _, logs = observe.run_logged("run")

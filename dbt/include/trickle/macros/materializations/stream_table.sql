@@ -30,9 +30,10 @@
 
   {% if config.get('contract').enforced %}
     {{ get_assert_columns_equivalent(sql) }}
+    {% set desired = desired.with_query(trickle_in_contract_order(sql)) %}
   {% endif %}
 
-  {{ write(sql) }}
+  {{ write(desired.query) }}
 
   {% if throwaway %}
     {% do adapter.get_column_schema_from_query(get_empty_subquery_sql(sql)) %}
@@ -63,6 +64,17 @@
   {{ return({'relations': [target_relation]}) }}
 
 {% endmaterialization %}
+
+
+{# The query with its columns in the order of the contract, as dbt's own tables have them. #}
+{% macro trickle_in_contract_order(sql) %}
+  {% set wanted = [] %}
+  {% for column in model.columns.values() %}
+    {% do wanted.append(column.name if column.quote else column.name | lower) %}
+  {% endfor %}
+  {% set given = adapter.get_column_schema_from_query(get_empty_subquery_sql(sql)) %}
+  {{ return(sql if given | map(attribute='name') | list == wanted else get_select_subquery(sql)) }}
+{% endmacro %}
 
 
 {# A stream table equals its query; one that reads itself has no such content. #}

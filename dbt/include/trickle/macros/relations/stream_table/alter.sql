@@ -2,7 +2,8 @@
 {% macro trickle_alter_stream_table(relation, desired, changes) %}
   {%- if changes.requires_full_refresh -%}
     {{- log('Applying REPLACE to: ' ~ relation) -}}
-    {% do trickle_check_capture(sql, desired) %}
+    {% do trickle_check_capture(desired) %}
+    {% do trickle_warn_of_rebuilt_sources() %}
     {{ return(adapter.stream_table_alter(relation, desired, changes)) }}
   {%- endif -%}
   {{- log('Applying ALTER to: ' ~ relation) -}}

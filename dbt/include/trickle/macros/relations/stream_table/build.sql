@@ -14,7 +14,7 @@
 
   {% endif %}
 
-  {% set described = trickle_describe_stream_table(target_relation, sql) %}
+  {% set described = trickle_describe_stream_table(target_relation, desired.query) %}
   {% if described is none or described['status'] == 'initializing' %}
     {{ return(trickle_create_stream_table(target_relation, desired)) }}
   {% endif %}
