@@ -1,0 +1,68 @@
+"""Classes of the suite with dbt-postgres' own name or server written into them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import psycopg
+import pytest
+from dbt.tests.adapter.incremental import test_incremental_microbatch
+from dbt.tests.adapter.incremental.test_incremental_microbatch import BaseMicrobatch
+from dbt.tests.adapter.simple_copy.test_copy_uppercase import BaseSimpleCopyUppercase
+from dbt.tests.adapter.utils import fixture_date_spine, fixture_get_intervals_between
+from dbt.tests.adapter.utils.test_date_spine import BaseDateSpine
+from dbt.tests.adapter.utils.test_get_intervals_between import BaseGetIntervalsBetween
+from psycopg import sql
+
+pytestmark = pytest.mark.slow
+
+
+def ours(text: str) -> str:
+    assert "target.type == 'postgres'" in text
+    return text.replace("target.type == 'postgres'", "target.type == 'trickle'")
+
+
+class TestDateSpine(BaseDateSpine):
+    @pytest.fixture(scope="class")
+    def models(self) -> dict[str, str]:
+        return {
+            "test_date_spine.yml": fixture_date_spine.models__test_date_spine_yml,
+            "test_date_spine.sql": self.interpolate_macro_namespace(
+                ours(fixture_date_spine.models__test_date_spine_sql), "date_spine"
+            ),
+        }
+
+
+class TestGetIntervalsBetween(BaseGetIntervalsBetween):
+    @pytest.fixture(scope="class")
+    def models(self) -> dict[str, str]:
+        fixture = fixture_get_intervals_between
+        return {
+            "test_get_intervals_between.yml": fixture.models__test_get_intervals_between_yml,
+            "test_get_intervals_between.sql": self.interpolate_macro_namespace(
+                ours(fixture.models__test_get_intervals_between_sql), "get_intervals_between"
+            ),
+        }
+
+
+class TestMicrobatch(BaseMicrobatch):
+    """dbt-postgres merges batches, for which it wants a key."""
+
+    @pytest.fixture(scope="class")
+    def microbatch_model_sql(self) -> str:
+        text = test_incremental_microbatch._microbatch_model_sql
+        assert "incremental_strategy=" in text
+        return text.replace("incremental_strategy=", "unique_key='id', incremental_strategy=")
+
+
+class TestSimpleCopyUppercase(BaseSimpleCopyUppercase):
+    """In a database whose name needs quotes."""
+
+    @pytest.fixture(scope="class")
+    def dbt_profile_target(self, dbt_target: dict[str, Any], server: Any) -> Iterator[Any]:
+        name = sql.Identifier("dbtMixedCase")
+        with psycopg.connect(server.dsn(), autocommit=True) as connection:
+            connection.execute(sql.SQL("create database {}").format(name))
+            yield {**dbt_target, "dbname": "dbtMixedCase"}
+            connection.execute(sql.SQL("drop database {} with (force)").format(name))
