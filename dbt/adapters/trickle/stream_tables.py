@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -129,7 +129,7 @@ def alter(
     result = _alter(runtime, name, desired, drop_views, anew="query" in found.names)
     _tell_of_gate(runtime, name, desired)
     if found.requires_full_refresh:
-        return _say(f"replaced ({', '.join(found.names)})")
+        return _say(f"replaced ({', '.join(found.names)})", _full_now(runtime, name))
     return _say(f"altered {', '.join(result.changed or found.names)}")
 
 
@@ -226,6 +226,9 @@ def _refresh(
         return Outcome("")
     if result.status == "skipped":
         return Outcome(f"not refreshed: {result.reason}")
+    if result.action == "FULL" and described["effective_mode"] == "full":
+        reasons = _warnings(json.loads(described["mode_reasons"]))
+        result = replace(result, reason="; ".join(reasons) or result.reason)
     return Outcome(f"refreshed {_counts(result)}", refreshed=True)
 
 
@@ -275,6 +278,16 @@ def _full(mode: str, reasons: list[str]) -> str | None:
     return f"FULL: {'; '.join(reasons)}" if reasons else "FULL"
 
 
+def _full_now(runtime: Runtime, name: Name) -> str | None:
+    """Say why a new query is computed in full, if it is."""
+    (status,) = runtime.status(name)
+    return _full(status.mode, _warnings(status.mode_reasons))
+
+
+def _warnings(reasons: Iterable[Mapping[str, Any]]) -> list[str]:
+    return [str(one["message"]) for one in reasons if one["severity"] == "WARNING"]
+
+
 def _say(what: str, more: str | None = None) -> str:
     return f"STREAM TABLE {what}" + (f", {more}" if more else "")
 
@@ -306,10 +319,13 @@ def drop(runtime: Runtime, name: Name) -> None:
 
 
 def release_schema(runtime: Runtime, schema: str) -> None:
-    """Drop the stream tables of a schema, and what is left of relations that are gone."""
+    """Drop the stream tables of a schema, and what is left of relations that are gone.
+
+    Those of other schemas stay, as tables do, and say what they lack at their next refresh.
+    """
     for one in runtime.status():
         if one.schema == schema:
-            runtime.drop_stream_table((one.schema, one.name), cascade=True, if_exists=True)
+            drop(runtime, (one.schema, one.name))
     runtime.cleanup()
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from dbt.tests.util import run_dbt
 
 from tests.functional import observe
 
@@ -141,6 +142,7 @@ class TestUpstream:
         (project.project_root / "models" / "parities_pr.sql").remove()
         observe.run("run")
         self.exact(project)
+        assert observe.orphans(project) == []
 
     def test_dbts_own_drop_schema_leaves_nothing(self, project: Any) -> None:
         observe.run("run")
@@ -151,12 +153,63 @@ class TestUpstream:
         relation = project.adapter.Relation.create(
             database=project.database, schema=f"{project.test_schema}_pr_2"
         )
+        above = f"select * from {relation.schema}.parities_pr"
+        text = "{{ config(materialized='stream_table', capture_outside=true) }} " + above
+        observe.write_model(project, "above_pr", text)
+        observe.run("run", "--select", "above_pr")
         with project.adapter.connection_named("drop"):
             project.adapter.drop_schema(relation)
         assert observe.orphans(project) == []
         observe.execute(project, "insert into {schema}.numbers values (12, 1)")
+        # What reads it from elsewhere stays, and says what it lacks.
+        assert observe.one(project, "select count(*) > 0 from {schema}.above_pr")
+        messages = observe.run("run", expect_pass=False)
+        assert "parities_pr" in messages["above_pr"]
+        (project.project_root / "models" / "above_pr.sql").remove()
+        run_dbt(["run-operation", "trickle_drop", "--args", "{name: above_pr}"])
         observe.run("run")
         self.exact(project)
+
+
+HISTORY = """
+{% snapshot history %}
+{{ config(unique_key='id', strategy='check', check_cols=['value']) }}
+select * from {{ ref('numbers') }}
+{% endsnapshot %}
+"""
+VERSIONS = """
+{{ config(materialized='stream_table') }}
+select id, count(*) as versions, bool_or(dbt_valid_to is null) as current
+from {{ ref('history') }} group by id
+"""
+VERSIONS_QUERY = """
+select id, count(*) as versions, bool_or(dbt_valid_to is null) as current
+from {schema}.history group by id
+"""
+
+
+class TestSnapshotUpstream:
+    @pytest.fixture(scope="class")
+    def seeds(self) -> dict[str, str]:
+        return {"numbers.csv": "id,value\n1,10\n2,20\n"}
+
+    @pytest.fixture(scope="class")
+    def snapshots(self) -> dict[str, str]:
+        return {"history.sql": HISTORY}
+
+    @pytest.fixture(scope="class")
+    def models(self) -> dict[str, str]:
+        return {"versions.sql": VERSIONS}
+
+    def test_it_is_followed(self, project: Any) -> None:
+        run_dbt(["build"])
+        for number in range(2):
+            observe.execute(project, "update {schema}.numbers set value = value + 1 where id = 1")
+            observe.execute(project, f"insert into {{schema}}.numbers values ({3 + number}, 1)")
+            results = run_dbt(["build", "--exclude", "resource_type:seed"])
+            messages = {result.node.name: result.message for result in results}
+            assert messages["versions"].startswith("STREAM TABLE refreshed +1 ~1 -0")
+            assert observe.difference(project, "versions", VERSIONS_QUERY) == []
 
 
 class TestTableUpstream:
