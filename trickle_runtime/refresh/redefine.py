@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 from trickle_runtime.catalog.models import StreamTable
 from trickle_runtime.catalog.store import Store
@@ -283,18 +284,19 @@ def _change_identity(
 ) -> list[str]:
     """Make the indexes by which rows are found fit another key; return what is to be done later.
 
-    A unique index has to wait for the new rows; the plain ones are needed to bring them in.
+    A unique index has to wait for the new rows; the plain ones are needed to bring them in. Those
+    that fit stay: readers would wait for a dropped one until the new rows are there.
     """
     row, analysis = change.row, defined.analysis
-    before = row.plan.get("key"), stored_columns(row)
-    key = None if analysis.key is None else list(analysis.key)
-    if before == (key, analysis.columns):
+    spec = partitioning.parse(change.options.partition_by, analysis.columns)
+    make = partial(table.identity_statements, row.relation, spec=spec)
+    needed = make(analysis.columns, analysis.key, name="it")
+    if needed == make(stored_columns(row), row.plan.get("key"), name="it"):
         return []
     text = queries(schemas)
     for index in session.execute(text["identity_indexes"], {"relid": row.pgt_relid}):
         session.execute(render(text["drop_index"], index=index["name"]))
-    spec = partitioning.parse(change.options.partition_by, analysis.columns)
-    statements = table.identity_statements(row.relation, analysis.columns, analysis.key, spec)
+    statements = make(analysis.columns, analysis.key)
     if analysis.key is not None:
         return statements
     for statement in statements:

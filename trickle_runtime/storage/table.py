@@ -81,12 +81,14 @@ def identity_statements(
     columns: Sequence[OutputColumn],
     key: Sequence[str] | None,
     spec: PartitionSpec | None = None,
+    *,
+    name: str | None = None,
 ) -> list[str]:
-    """Return the statements for the indexes by which a refresh finds rows.
+    """Return the statements for the indexes by which a refresh finds rows; ``name`` to compare.
 
     An empty key (a table of at most one row) needs none, nor do rows that can't be hashed.
     """
-    name = names.new_identity()
+    name = name or names.new_identity()
     if key is None:
         return _hash_index(name, relation, columns)
     if not key:
