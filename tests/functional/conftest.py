@@ -16,12 +16,15 @@ import psycopg
 import pytest
 from _pytest.terminal import TerminalReporter
 from dbt.flags import set_from_args
+from dbt_common.behavior_flags import BehaviorFlagRendered
 from psycopg import conninfo, sql
 
 from tests.fix_server import TestServer
 from tests.functional.conformance.counts import print_counts
 
 set_from_args(Namespace(), None)
+# For each flag of each run it walks the whole stack, which is deep under pytest.
+BehaviorFlagRendered._default_source = staticmethod(lambda: "dbt.adapters.trickle.impl")
 
 ROLES = ("dbt_test_user_1", "dbt_test_user_2", "dbt_test_user_3")
 # dbt's own code and suite warn; ours must not.

@@ -44,6 +44,7 @@ LEFT_OUT = {
 # Run by a file of this folder, with what is PostgreSQL's or ours in it.
 ADAPTED = {
     "basic": "test_basic",
+    "empty.test_empty:MetadataWithEmptyFlag": "test_adapted",
     "hooks": "test_hooks",
     "incremental.test_incremental_microbatch": "test_adapted",
     "materialized_view": "test_materialized_view",

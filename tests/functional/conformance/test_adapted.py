@@ -7,6 +7,8 @@ from typing import Any
 
 import psycopg
 import pytest
+from dbt.tests.adapter.empty import _models as empty_models
+from dbt.tests.adapter.empty.test_empty import MetadataWithEmptyFlag
 from dbt.tests.adapter.incremental import test_incremental_microbatch
 from dbt.tests.adapter.incremental.test_incremental_microbatch import BaseMicrobatch
 from dbt.tests.adapter.simple_copy.test_copy_uppercase import BaseSimpleCopyUppercase
@@ -43,6 +45,27 @@ class TestGetIntervalsBetween(BaseGetIntervalsBetween):
             "test_get_intervals_between.sql": self.interpolate_macro_namespace(
                 ours(fixture.models__test_get_intervals_between_sql), "get_intervals_between"
             ),
+        }
+
+
+class TestMetadataWithEmptyFlag(MetadataWithEmptyFlag):
+    """A column in upper case, as only Snowflake has it where the seed says lower."""
+
+    @pytest.fixture(scope="class")
+    def models(self) -> dict[str, str]:
+        assert "MY_VALUE" in empty_models.ALTER_COLUMN_TYPE
+        text = empty_models.ALTER_COLUMN_TYPE.replace("MY_VALUE", "my_value")
+        return {
+            "schema.yml": empty_models.SCHEMA,
+            "control.sql": empty_models.CONTROL,
+            "get_columns_in_relation.sql": empty_models.GET_COLUMNS_IN_RELATION,
+            "alter_column_type.sql": text,
+            "alter_relation_comment.sql": empty_models.ALTER_RELATION_COMMENT,
+            "alter_column_comment.sql": empty_models.ALTER_COLUMN_COMMENT,
+            "alter_relation_add_remove_columns.sql": (
+                empty_models.ALTER_RELATION_ADD_REMOVE_COLUMNS
+            ),
+            "truncate_relation.sql": empty_models.TRUNCATE_RELATION,
         }
 
 

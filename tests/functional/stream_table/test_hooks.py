@@ -71,5 +71,6 @@ class TestHooks(HookCases):
     pass
 
 
+@pytest.mark.slow
 class TestHooksWithAutocommit(HookCases):
     autocommit = True
