@@ -26,7 +26,13 @@ sources:
   - name: marts
     schema: "{{ target.schema }}"
     freshness: {error_after: {count: 1, period: hour}}
-    tables: [{name: subject}]
+    tables:
+      - name: subject
+      - name: by_query
+        identifier: subject
+        loaded_at_query: >
+          select data_timestamp from pgtrickle.pgt_stream_tables
+          where pgt_relid = '{{ target.schema }}.subject'::regclass
 """
 QUERY = "select id, value from {schema}.numbers"
 AGE = "update pgtrickle.pgt_stream_tables set data_timestamp = now() - interval '2 hours'"
@@ -152,10 +158,10 @@ class TestOperations:
 
     def test_source_freshness_by_metadata(self, project: Any) -> None:
         results = run_dbt(["source", "freshness"])
-        assert [result.status for result in results] == ["pass"]
+        assert [result.status for result in results] == ["pass", "pass"]
         observe.execute(project, AGE)
         results = run_dbt(["source", "freshness"], expect_pass=False)
-        assert [result.status for result in results] == ["error"]
+        assert [result.status for result in results] == ["error", "error"]
 
     def test_docs(self, project: Any) -> None:
         run_dbt(["docs", "generate"])
@@ -167,3 +173,6 @@ class TestOperations:
         assert subject["metadata"]["type"] == "STREAM TABLE"
         assert subject["stats"]["schedule"]["value"] == "1m"
         assert "differential" in subject["stats"]["mode"]["value"]
+        assert subject["stats"]["status"]["value"] == "active"
+        assert subject["stats"]["last_refresh"]["value"].startswith("20")
+        assert int(subject["stats"]["lag"]["value"]) >= 0
