@@ -46,7 +46,6 @@ ADAPTED = {
     "basic": "test_basic",
     "empty.test_empty:MetadataWithEmptyFlag": "test_adapted",
     "hooks": "test_hooks",
-    "incremental.test_incremental_microbatch": "test_adapted",
     "materialized_view": "test_materialized_view",
     "simple_copy.test_copy_uppercase": "test_adapted",
     "utils.test_date_spine": "test_adapted",

@@ -9,8 +9,6 @@ import psycopg
 import pytest
 from dbt.tests.adapter.empty import _models as empty_models
 from dbt.tests.adapter.empty.test_empty import MetadataWithEmptyFlag
-from dbt.tests.adapter.incremental import test_incremental_microbatch
-from dbt.tests.adapter.incremental.test_incremental_microbatch import BaseMicrobatch
 from dbt.tests.adapter.simple_copy.test_copy_uppercase import BaseSimpleCopyUppercase
 from dbt.tests.adapter.utils import fixture_date_spine, fixture_get_intervals_between
 from dbt.tests.adapter.utils.test_date_spine import BaseDateSpine
@@ -67,16 +65,6 @@ class TestMetadataWithEmptyFlag(MetadataWithEmptyFlag):
             ),
             "truncate_relation.sql": empty_models.TRUNCATE_RELATION,
         }
-
-
-class TestMicrobatch(BaseMicrobatch):
-    """dbt-postgres merges batches, for which it wants a key."""
-
-    @pytest.fixture(scope="class")
-    def microbatch_model_sql(self) -> str:
-        text = test_incremental_microbatch._microbatch_model_sql
-        assert "incremental_strategy=" in text
-        return text.replace("incremental_strategy=", "unique_key='id', incremental_strategy=")
 
 
 class TestSimpleCopyUppercase(BaseSimpleCopyUppercase):
