@@ -165,8 +165,8 @@ class TestUpstream:
         assert observe.one(project, "select count(*) > 0 from {schema}.above_pr")
         messages = observe.run("run", expect_pass=False)
         assert "parities_pr" in messages["above_pr"]
-        (project.project_root / "models" / "above_pr.sql").remove()
         run_dbt(["run-operation", "trickle_drop", "--args", "{name: above_pr}"])
+        (project.project_root / "models" / "above_pr.sql").remove()
         observe.run("run")
         self.exact(project)
 
