@@ -10,7 +10,8 @@ ARGS    ?=
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help setup demo test unit integration acceptance functional test-matrix lint format bench fuzz lock clean
+.PHONY: help setup demo test unit integration acceptance functional conformance dbt-matrix test-matrix lint format \
+	bench bench-dbt fuzz lock clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -38,8 +39,14 @@ acceptance: setup ## the command line and the daemon as real processes
 
 # Apart from the others: dbt's fixtures must be loaded as a plugin before collection. The tests of
 # one class share a dbt project and run in order.
-functional: setup ## dbt's conformance suite and our materialization
-	$(PYTEST) -p dbt.tests.fixtures.project tests/functional -n $(WORKERS) --dist loadscope $(ARGS)
+functional: setup ## our materialization in dbt, and the fast part of dbt's conformance suite
+	$(PYTEST) -p dbt.tests.fixtures.project tests/functional -m 'not slow' -n $(WORKERS) --dist loadscope $(ARGS)
+
+conformance: setup ## all of dbt's conformance suite and the slow tests, with counts (most of an hour)
+	$(PYTEST) -p dbt.tests.fixtures.project tests/functional -n $(WORKERS) --dist loadscope --counts $(ARGS)
+
+dbt-matrix: setup ## a core of the functional tests on dbt-core 1.10, 1.11 and 1.12
+	$(BIN)/python scripts/test_dbt_versions.py 1.10 1.11 1.12 -- -n $(WORKERS) --dist loadscope $(ARGS)
 
 test-matrix: setup ## integration tests on PostgreSQL 15, 16, 17 and 18 (needs npm)
 	$(BIN)/python scripts/test_matrix.py 15 16 17 18 -- -n $(WORKERS) $(ARGS)
@@ -62,6 +69,9 @@ MINUTES ?= 10
 SEED    ?= 1
 fuzz: setup ## random queries through random histories against PostgreSQL; see CONTRIBUTING.md
 	$(BIN)/python -m tests.fuzz.run --minutes $(MINUTES) --seed $(SEED) --workers $(WORKERS) $(ARGS)
+
+bench-dbt: setup ## dbt run over 100 unchanged stream tables beside the same project as views
+	$(BIN)/python scripts/bench_dbt.py $(ARGS)
 
 lock: setup ## renew requirements.lock from pyproject.toml
 	$(BIN)/uv pip compile pyproject.toml --group dev --extra demo --universal --python-version 3.10 \

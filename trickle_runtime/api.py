@@ -17,7 +17,7 @@ from trickle_runtime.catalog import migrate
 from trickle_runtime.catalog.models import HistoryEntry, StreamTable
 from trickle_runtime.catalog.store import Store
 from trickle_runtime.compiler.result import Step
-from trickle_runtime.config import Schemas, StreamTableOptions
+from trickle_runtime.config import Constraint, GateTest, Schemas, StreamTableOptions
 from trickle_runtime.db.connection import PsycopgSession
 from trickle_runtime.db.connection import connect as open_session
 from trickle_runtime.db.session import Row, Session
@@ -29,8 +29,11 @@ from trickle_runtime.refresh import (
     drop,
     engine,
     explain,
+    filling,
     fuse,
+    gate,
     inspect,
+    recapture,
     redefine,
     verify,
 )
@@ -39,6 +42,7 @@ from trickle_runtime.refresh.names import Name, text
 from trickle_runtime.refresh.result import (
     AlterResult,
     Check,
+    FillProgress,
     Finding,
     RefreshResult,
     RewritePass,
@@ -50,7 +54,10 @@ from trickle_runtime.refresh.result import (
 __all__ = [
     "AlterResult",
     "Check",
+    "Constraint",
+    "FillProgress",
     "Finding",
+    "GateTest",
     "RefreshResult",
     "RewritePass",
     "Runtime",
@@ -104,6 +111,16 @@ class Runtime:
         """Bring an installed catalog to this version; returns the migrations applied."""
         return migrate.upgrade(self.session, self.schemas)
 
+    def check(self) -> None:
+        """See that the catalog fits this program.
+
+        Raises:
+            NotInstalled: there is no catalog.
+            VersionMismatch: it is older or newer.
+        """
+        with self._reading():
+            migrate.check(self.session, self.schemas)
+
     def uninstall(self) -> None:
         """Remove every trace from the sources, then the catalog; stream tables stay as tables."""
         migrate.uninstall(self.session, self.schemas)
@@ -116,6 +133,8 @@ class Runtime:
         query: str,
         *,
         replace_relation: bool = False,
+        gate: Sequence[GateTest] = (),
+        constraints: Sequence[Constraint] = (),
         initiated_by: str = "manual",
         **options: Any,
     ) -> StreamTableInfo:
@@ -126,11 +145,14 @@ class Runtime:
             query: one SELECT.
             replace_relation: take the place of a table or view of that name, which is dropped at
                 the end with all that depends on it; a stream table is altered instead.
+            gate: tests that all content has to pass, the first included.
+            constraints: on the table; what violates one is never committed.
             initiated_by: for the history.
             options: see ``StreamTableOptions``; what is not given has its default.
 
         Raises:
             AlreadyExists: there is a relation of that name.
+            GateFailed, ConstraintViolated: by the first rows; nothing is left of the table.
             InvalidConfig: an option is unknown or has a value that is not allowed.
             InvalidQuery: PostgreSQL rejects the query.
             UnsupportedQuery: the requested mode is impossible.
@@ -151,6 +173,8 @@ class Runtime:
                 parsed,
                 replace_relation=replace_relation,
                 initiated_by=initiated_by,
+                tests=gate,
+                wanted=constraints,
             )
 
     def alter_stream_table(
@@ -158,14 +182,26 @@ class Runtime:
         name: Name,
         *,
         query: str | None = None,
+        gate: Sequence[GateTest] | None = None,
+        constraints: Sequence[Constraint] | None = None,
         initiated_by: str = "manual",
         **options: Any,
     ) -> AlterResult:
-        """Change the query or options of a stream table; what is not given stays."""
+        """Change query, options, gate or constraints; what is not given stays.
+
+        Raises:
+            GateFailed, ConstraintViolated: by the rows of the new query; nothing is changed.
+        """
         with self._ended():
-            row = self._row(name)
             return alter.alter(
-                self.session, self.schemas, row, query, options, initiated_by=initiated_by
+                self.session,
+                self.schemas,
+                self._row(name),
+                query,
+                options,
+                initiated_by=initiated_by,
+                tests=gate,
+                wanted=constraints,
             )
 
     def drop_stream_table(
@@ -199,10 +235,24 @@ class Runtime:
         with self._reading():
             return self._row(name).query
 
+    def gate(self, name: Name) -> tuple[GateTest, ...]:
+        """Return the tests that new content of a stream table has to pass."""
+        with self._reading():
+            return gate.stored(self.session, self.schemas, self._id(name))
+
     def options(self, name: Name) -> StreamTableOptions:
         """Return the options of a stream table."""
         with self._reading():
             return redefine.options_of(self._row(name))
+
+    def recapture(self, relation: Name, *, initiated_by: str = "manual") -> list[str]:
+        """Capture a table that was put in the place of a source, before anybody refreshes.
+
+        Returns the stream tables that read it; they are computed anew at their next refresh.
+        """
+        with self._ended():
+            by = initiated_by
+            return recapture.recapture(self.session, self.schemas, relation, initiated_by=by)
 
     # Refreshes.
 
@@ -213,6 +263,7 @@ class Runtime:
 
         Raises:
             FuseBlown: its fuse is blown, or blows.
+            GateFailed: a test of its gate fails on the new rows; its fuse is blown now.
             NotActive: it is paused.
             TrickleError: what made the refresh fail; nothing of it was applied.
         """
@@ -294,6 +345,11 @@ class Runtime:
         with self._reading():
             ids = [self._id(name) for name in names] if names else None
             return statuses.status(self.session, self.schemas, ids)
+
+    def fills(self) -> list[FillProgress]:
+        """Return how far the creations of stream tables are, those of other sessions included."""
+        with self._reading():
+            return filling.progress(self.session, self.schemas)
 
     def history(self, name: Name, *, limit: int = 20) -> list[HistoryEntry]:
         """Return the last refreshes of a stream table, newest first."""

@@ -1,4 +1,4 @@
-"""Options of a stream table and the names of the runtime's schemas.
+"""Options of a stream table, its gate and constraints, and the names of the runtime's schemas.
 
 Invariant: an instance is always valid; ``StreamTableOptions.parse`` is the only way in for values
 that users wrote, and it raises ``InvalidConfig`` with the option and the allowed values.
@@ -87,6 +87,43 @@ class StreamTableOptions:
         """Return the names of the options in which ``other`` differs, in order."""
         mine, theirs = asdict(self), asdict(other)
         return tuple(name for name in mine if mine[name] != theirs[name])
+
+
+@dataclass(frozen=True)
+class GateTest:
+    """A test that new content of a stream table has to pass; its query gives the failures.
+
+    Name and query are the user's, the rest is what the catalog knows of a stored test.
+    """
+
+    name: str
+    query: str
+    position: int = 0
+    reads: tuple[int, ...] = ()  # other stream tables
+    missing: str | None = None  # why it can't be run yet
+    accepted: float = 0.0  # so many failures were let through by reset_fuse
+    found: float | None = None  # failures that blew the fuse
+
+
+CONSTRAINTS = ("not_null", "check", "unique", "primary_key")
+
+
+@dataclass(frozen=True)
+class Constraint:
+    """A constraint on the rows of a stream table; a ``check`` has an expression."""
+
+    kind: str
+    columns: tuple[str, ...] = ()
+    expression: str | None = None
+    name: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.kind not in CONSTRAINTS:
+            raise _invalid("constraint", self.kind, ", ".join(CONSTRAINTS))
+        if self.kind == "check" and not (self.expression or "").strip():
+            raise InvalidConfig("constraint check has no expression")
+        if self.kind != "check" and not self.columns:
+            raise InvalidConfig(f"constraint {self.kind} has no columns")
 
 
 def _check_names(values: Iterable[str]) -> None:

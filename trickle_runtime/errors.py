@@ -6,6 +6,8 @@ in ``trickle_runtime.db`` and nowhere else.
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+
 
 class TrickleError(Exception):
     """Base of all errors of the runtime."""
@@ -151,6 +153,27 @@ class WaitTimeout(RefreshError):
     """The awaited state was not reached in the given time."""
 
     code = "TR404"
+
+
+class GateFailed(RefreshError):
+    """A test of the stream table's gate fails on the new content; nothing was applied."""
+
+    code = "TR405"
+
+    def __init__(self, name: str, failures: Mapping[int, float], tests: Sequence[str]) -> None:
+        super().__init__(
+            f"the gate of {name} does not let its new content through",
+            detail="; ".join(tests),
+            hint=f"Correct the data, then run: trickle-runtime fuse reset {name}"
+            " --action reinitialize (or apply, which accepts these failures; skip_changes).",
+        )
+        self.failures = failures  # by the positions of the tests
+
+
+class ConstraintViolated(RefreshError):
+    """New rows violate the key or a constraint of the stream table; nothing was applied."""
+
+    code = "TR406"
 
 
 class FuseNotBlown(CatalogError):

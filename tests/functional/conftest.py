@@ -14,12 +14,17 @@ from pathlib import Path
 
 import psycopg
 import pytest
+from _pytest.terminal import TerminalReporter
 from dbt.flags import set_from_args
+from dbt_common.behavior_flags import BehaviorFlagRendered
 from psycopg import conninfo, sql
 
 from tests.fix_server import TestServer
+from tests.functional.conformance.counts import print_counts
 
 set_from_args(Namespace(), None)
+# For each flag of each run it walks the whole stack, which is deep under pytest.
+BehaviorFlagRendered._default_source = staticmethod(lambda: "dbt.adapters.trickle.impl")
 
 ROLES = ("dbt_test_user_1", "dbt_test_user_2", "dbt_test_user_3")
 # dbt's own code and suite warn; ours must not.
@@ -38,6 +43,16 @@ def pytest_configure(config: pytest.Config) -> None:
         os.environ[f"DBT_TEST_USER_{number}"] = role
     for warning in THIRD_PARTY_WARNINGS:
         config.addinivalue_line("filterwarnings", warning)
+
+
+def pytest_terminal_summary(terminalreporter: TerminalReporter, config: pytest.Config) -> None:
+    if config.getoption("--counts"):
+        print_counts(terminalreporter)
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    help_text = "at the end, count the tests of each suite of dbt-tests-adapter"
+    parser.addoption("--counts", action="store_true", help=help_text)
 
 
 @pytest.fixture(scope="session")
@@ -60,7 +75,13 @@ def dbt_database(server: TestServer, worker_id: str) -> Iterator[str]:
 
 
 @pytest.fixture(scope="class")
-def dbt_profile_target(server: TestServer, dbt_database: str) -> dict[str, object]:
+def dbt_profile_target(dbt_target: dict[str, object]) -> dict[str, object]:
+    return dbt_target
+
+
+@pytest.fixture(scope="class")
+def dbt_target(server: TestServer, dbt_database: str) -> dict[str, object]:
+    """The target; here under a name that no class of the suite overrides."""
     parts = conninfo.conninfo_to_dict(server.dsn())
     return {
         "type": "trickle",

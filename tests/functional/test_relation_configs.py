@@ -10,7 +10,7 @@ from dbt.artifacts.resources.v1.config import NodeConfig
 from dbt_common.exceptions import DbtRuntimeError
 
 from dbt.adapters.trickle.indexes import plan_indexes
-from dbt.adapters.trickle.relation_configs import StreamTableConfig, changeset, same_text
+from dbt.adapters.trickle.relation_configs import StreamTableConfig, changeset
 from trickle_runtime.config import StreamTableOptions
 
 DBT_NAME = "0123456789abcdef0123456789abcdef"
@@ -52,6 +52,12 @@ def test_meta_is_read_and_top_level_wins() -> None:
         ({"meta": {"trickle": {"fuse_celing": 1}}}, ["fuse_celing", "fuse_ceiling"]),
         ({"meta": {"trickle": "x"}}, ["meta.trickle"]),
         ({"capture_outside": "yes"}, ["capture_outside", "true, false"]),
+        ({"sql_header": "set x.y = 1"}, ["'st'", "sql_header", "pre_hook"]),
+        ({"unlogged": True}, ["'st'", "unlogged"]),
+        ({"gate": 1}, ["'st'", "gate", "true, false"]),
+        ({"wait": "yes"}, ["'st'", "wait", "true, false"]),
+        ({"wait_timeout": 0}, ["'st'", "wait_timeout", "seconds"]),
+        ({"meta": {"trickle": {"wait_timeout": "long"}}}, ["wait_timeout", "'long'", "seconds"]),
     ],
 )
 def test_an_error_names_model_key_and_values(config: dict[str, Any], expected: list[str]) -> None:
@@ -99,14 +105,72 @@ def test_only_query_and_key_compute_rows_anew() -> None:
     assert replaced.requires_full_refresh
 
 
-def test_same_text_ignores_the_ends_only() -> None:
-    assert same_text("select 1\n", "  select 1 ;\n")
-    assert not same_text("select 1", "select  1")
-
-
 def test_a_misspelled_option_is_doubted() -> None:
-    doubts = parse(fuse_celing=3, indexes=[], unlogged=True).doubts
+    doubts = parse(fuse_celing=3, indexes=[], unlogged=False).doubts
     assert doubts == ("'fuse_celing' is no option of a stream table; 'fuse_ceiling'?",)
+
+
+def test_keys_of_an_incremental_model_are_doubted() -> None:
+    doubts = parse(incremental_strategy="merge", on_schema_change="ignore", unique_key="id").doubts
+    assert len(doubts) == 1
+    assert doubts[0].startswith("'incremental_strategy' means nothing")
+
+
+PGTRICKLE = {
+    "schedule": "5m",
+    "refresh_mode": "DIFFERENTIAL",
+    "initialize": True,
+    "status": "ACTIVE",
+    "stream_table_name": "st",
+    "cdc_mode": "TRIGGER",
+    "partition_by": "id",
+    "fuse": "auto",
+    "fuse_ceiling": 1000,
+    "fuse_sensitivity": 2.5,
+    "append_only": False,
+    "storage_backend": "heap",
+    "diamond_consistency": "RELAXED",
+    "diamond_schedule_policy": "fastest",
+    "max_delta_fraction": 0.2,
+}
+
+
+def test_the_configuration_of_dbt_pgtrickle_is_understood() -> None:
+    config = parse(**PGTRICKLE)
+    assert config.options == StreamTableOptions(
+        schedule="5m",
+        refresh_mode="differential",
+        cdc_mode="trigger",
+        partition_by="id",
+        fuse="auto",
+        fuse_ceiling=1000,
+        fuse_sensitivity=2.5,
+        diamond_consistency="none",
+    )
+    assert [doubt.split("'")[1] for doubt in config.doubts] == [
+        "diamond_schedule_policy",
+        "max_delta_fraction",
+    ]
+    assert parse(status="SUSPENDED").options.status == "paused"
+
+
+@pytest.mark.parametrize(
+    ("config", "words"),
+    [
+        ({"stream_table_name": "other"}, ["stream_table_name 'other'", "alias"]),
+        ({"stream_table_schema": "other"}, ["stream_table_schema 'other'", "schema"]),
+        ({"temporal": True}, ["temporal True", "snapshot"]),
+        ({"storage_backend": "columnar"}, ["storage_backend 'columnar'", "heap"]),
+        ({"output_distribution_column": "id"}, ["output_distribution_column"]),
+    ],
+)
+def test_what_only_dbt_pgtrickle_can_do_is_refused(
+    config: dict[str, Any], words: list[str]
+) -> None:
+    with pytest.raises(DbtRuntimeError) as error:
+        parse(**config)
+    for word in words:
+        assert word in str(error.value)
 
 
 def index(name: str, columns: str, unique: bool = False, method: str = "btree") -> dict[str, Any]:

@@ -27,7 +27,7 @@ def from_row(model: type[_Model], row: Row) -> _Model:
     return model(**values)
 
 
-_ARRAYS = {"columns", "unique_key"}
+_ARRAYS = {"columns", "unique_key", "reads"}
 
 
 @dataclass(frozen=True)

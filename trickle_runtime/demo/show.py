@@ -102,7 +102,7 @@ class Show:
             "PGPASSWORD": "",
             "PGDATABASE": _DATABASE,
         }
-        variables = {"supplier_fuse_ceiling": fuse.ceiling(lines)}
+        variables = {"sample_data": False, "supplier_fuse_ceiling": fuse.ceiling(lines)}
         project.build(where, connection, variables, folder, self._say)
 
     def _write(

@@ -7,16 +7,25 @@ in; nothing is done for a query that PostgreSQL reads as the same.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from trickle_runtime import dag
 from trickle_runtime.catalog.models import StreamTable
 from trickle_runtime.catalog.store import Store
-from trickle_runtime.config import Schemas, StreamTableOptions
+from trickle_runtime.config import Constraint, GateTest, Schemas, StreamTableOptions
 from trickle_runtime.db.session import Session
 from trickle_runtime.errors import DependencyCycle, NotActive
-from trickle_runtime.refresh import create, locks, meaning, redefine, replace
+from trickle_runtime.refresh import (
+    constraints,
+    create,
+    gate,
+    locks,
+    meaning,
+    opening,
+    redefine,
+    replace,
+)
 from trickle_runtime.refresh.definition import Definition
 from trickle_runtime.refresh.members import queries
 from trickle_runtime.refresh.redefine import Change
@@ -34,11 +43,14 @@ def alter(
     values: Mapping[str, Any],
     *,
     initiated_by: str,
+    tests: Sequence[GateTest] | None = None,
+    wanted: Sequence[Constraint] | None = None,
 ) -> AlterResult:
-    """Apply what differs from the catalog; commits.
+    """Apply what differs from the catalog; commits. A gate or constraints of None stay.
 
     Raises:
         DependencyCycle: the query would make the table depend on itself; nothing is changed.
+        GateFailed: a test of its gate fails on the new content; nothing is changed.
     """
     session.commit()
     with locks.held(session, schemas, [row.pgt_id], wait=True):
@@ -52,7 +64,15 @@ def alter(
         before = redefine.options_of(row)
         options = StreamTableOptions.parse(values, before)
         changed = [name for name in before.changes(options) if name != "initialize"]
-        change = Change(row, query or row.query, options, "altered", initiated_by)
+        change = Change(
+            row,
+            query or row.query,
+            options,
+            "altered",
+            initiated_by,
+            gate=tests,
+            constraints=wanted,
+        )
         return _alter(session, schemas, change, changed)
 
 
@@ -64,7 +84,7 @@ def _alter(session: Session, schemas: Schemas, change: Change, changed: list[str
             return _redefine(session, schemas, change, defined, changed)
     if COMPILED & set(changed):
         defined = redefine.analyse_change(session, schemas, change)
-        create.check_key(change.options, defined)
+        create.check_key(change.options, defined.columns)
         return _redefine(session, schemas, change, defined, changed)
     return _set_options(session, schemas, change, changed)
 
@@ -77,7 +97,9 @@ def _new_query(
     change = redefine.with_settings(change, settings)
     defined = redefine.analyse_change(session, schemas, change)
     _refuse_cycle(session, schemas, change.row, defined)
-    create.check_key(change.options, defined)
+    create.check_key(change.options, defined.columns)
+    names = [column.name for column in defined.columns]
+    constraints.check(change.constraints or (), names)
     if defined.analysis.canonical == change.row.canonical_query:
         Store(session, schemas).update(change.row.pgt_id, query=change.query)
         session.commit()
@@ -111,24 +133,48 @@ def _redefine(
 def _set_options(
     session: Session, schemas: Schemas, change: Change, changed: list[str]
 ) -> AlterResult:
+    changed += _set_constraints(session, schemas, change)
+    if change.gate is not None and gate.put(session, schemas, change.row.pgt_id, change.gate):
+        changed.append("gate")
+        session.commit()
+        change = redefine.on_row(change, Store(session, schemas).by_id(change.row.pgt_id))
     if not changed:
         session.commit()
         return AlterResult(change.row.relation, (), "unchanged")
     action = "altered"
     if "partition_by" in changed:
+        create.check_key(change.options, redefine.stored_columns(change.row))
         _repartition(session, schemas, change)
         action = "rebuilt"
-    Store(session, schemas).update(change.row.pgt_id, **_columns(change))
+    Store(session, schemas).update(change.row.pgt_id, **_columns(session, schemas, change))
     _set_status(session, schemas, change)
     return AlterResult(change.row.relation, tuple(changed), action)
 
 
-def _columns(change: Change) -> dict[str, object]:
+def _set_constraints(session: Session, schemas: Schemas, change: Change) -> list[str]:
+    """Set the constraints of a table that keeps its query; commits."""
+    row, wanted = change.row, change.constraints
+    if wanted is None:
+        return []
+    constraints.check(wanted, [column.name for column in redefine.stored_columns(row)])
+
+    def set_all() -> bool:
+        different = constraints.set_all(session, schemas, row.pgt_id, row.relation, wanted)
+        session.commit()
+        return different
+
+    return ["constraints"] if opening.patiently(session, set_all) else []
+
+
+def _columns(session: Session, schemas: Schemas, change: Change) -> dict[str, object]:
     """Return the options as columns; a blown fuse stays blown until it is reset or taken out."""
     columns = create.catalog_options(change.options)
-    if change.options.fuse != "off" and change.row.fuse_state == "blown":
+    blown = change.row.fuse_state == "blown"
+    if blown and (
+        change.options.fuse != "off" or gate.has_blown(session, schemas, change.row.pgt_id)
+    ):
         columns["fuse_state"] = "blown"
-    elif change.row.fuse_state == "blown":
+    elif blown:
         columns |= {"blown_at": None, "blow_reason": None}
     return columns
 

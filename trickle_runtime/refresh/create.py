@@ -1,7 +1,7 @@
 """Creation of a stream table, in phases that each commit.
 
-Invariant: a crash after any of them leaves a row ``initializing`` that holds no writer up;
-creating again starts over from it. From phase 1 on a provisional frontier keeps every cleanup from
+Invariant: a crash or a cancelled fill leaves a row ``initializing`` that holds no writer up;
+creating again goes on from it. From phase 1 on a provisional frontier keeps every cleanup from
 deleting changes that the fill does not see.
 
 0. analyse, create the empty table, register it with what it reads;
@@ -21,8 +21,8 @@ from trickle_runtime.capture import install as capturing
 from trickle_runtime.catalog.models import StreamTable
 from trickle_runtime.catalog.store import Store
 from trickle_runtime.compiler.apply import Target
-from trickle_runtime.compiler.result import SourceUse
-from trickle_runtime.config import Schemas, StreamTableOptions
+from trickle_runtime.compiler.result import OutputColumn, SourceUse
+from trickle_runtime.config import Constraint, GateTest, Schemas, StreamTableOptions
 from trickle_runtime.db.session import Session
 from trickle_runtime.db.sql import render
 from trickle_runtime.errors import (
@@ -32,7 +32,18 @@ from trickle_runtime.errors import (
     InvalidConfig,
     TrickleError,
 )
-from trickle_runtime.refresh import alerts, definition, drop, fill, locks, meaning, names
+from trickle_runtime.refresh import (
+    alerts,
+    constraints,
+    definition,
+    drop,
+    fill,
+    filling,
+    gate,
+    locks,
+    meaning,
+    names,
+)
 from trickle_runtime.refresh.definition import Definition
 from trickle_runtime.refresh.members import queries
 from trickle_runtime.refresh.names import Name, RelationName
@@ -58,6 +69,8 @@ class Plan:
     meaning: dict[str, str]
     initiated_by: str
     replaces: str | None  # the kind of the relation that is replaced at the end
+    gate: Sequence[GateTest] = ()
+    constraints: Sequence[Constraint] = ()
 
 
 def create(
@@ -69,16 +82,20 @@ def create(
     *,
     replace_relation: bool,
     initiated_by: str,
+    tests: Sequence[GateTest] = (),
+    wanted: Sequence[Constraint] = (),
 ) -> StreamTableInfo:
     """Create a stream table; commits several times, and what was open before.
 
     Raises:
         AlreadyExists: there is a relation of that name, and it is not to be replaced.
+        GateFailed: a test of its gate fails on its first content; there is no table then.
     """
     session.commit()
     target = names.split(session, schemas, name)
     with _name_lock(session, schemas, target):
-        replaces = _make_room(session, schemas, target, replace_relation=replace_relation)
+        left = _leftovers(session, schemas, target)
+        replaces = _replaced(session, schemas, target, left, allowed=replace_relation)
         plan = Plan(
             name=target,
             beside=_beside(target) if replaces else target,
@@ -88,22 +105,30 @@ def create(
             meaning=meaning.current(session, schemas),
             initiated_by=initiated_by,
             replaces=replaces,
+            gate=tests,
+            constraints=wanted,
         )
-        pgt_id, defined = register(session, schemas, plan)
+        found = _resume(session, schemas, plan, left)
+        pgt_id, defined = found or register(session, schemas, plan)
         try:
             # Whoever drops the table meanwhile waits for its end.
             with locks.held(session, schemas, [pgt_id], wait=False):
-                return _complete(session, schemas, plan, pgt_id, defined)
+                answer = _complete(session, schemas, plan, pgt_id, defined)
         except TrickleError as error:
-            _undo(session, schemas, pgt_id, error)
+            if fill.cancelled(error):
+                session.rollback()
+            else:
+                _undo(session, schemas, pgt_id, error)
             raise
+        return replace(answer, resumed=found is not None)
 
 
 def register(session: Session, schemas: Schemas, plan: Plan) -> tuple[int, Definition]:
     """Phase 0: create the empty table and everything the catalog says of it; commits."""
     store = Store(session, schemas)
     defined = definition.define(session, schemas, plan.query, plan.options, plan.meaning)
-    check_key(plan.options, defined)
+    check_key(plan.options, defined.columns)
+    constraints.check(plan.constraints, [column.name for column in defined.columns])
     _refuse_itself(session, schemas, plan, defined)
     spec = partitioning.parse(plan.options.partition_by, defined.columns)
     relation = plan.beside.quoted
@@ -171,15 +196,28 @@ def catalog_options(options: StreamTableOptions) -> dict[str, object]:
     }
 
 
-def check_key(options: StreamTableOptions, defined: Definition) -> None:
-    """See that a declared key consists of columns of the query."""
-    names = [column.name for column in defined.columns]
-    for name in options.unique_key or ():
+def check_key(options: StreamTableOptions, columns: Sequence[OutputColumn]) -> None:
+    """See that a declared key consists of columns of the query and can be enforced."""
+    names = [column.name for column in columns]
+    key = options.unique_key or ()
+    for name in key:
         if name not in names:
             raise InvalidConfig(
                 f"unique_key {name!r} is no column of the query",
                 hint=f"Columns: {', '.join(names)}.",
             )
+    if len(key) > table.MAX_INDEX_COLUMNS:
+        raise InvalidConfig(
+            f"unique_key has {len(key)} columns",
+            hint=f"PostgreSQL enforces uniqueness over {table.MAX_INDEX_COLUMNS} at most.",
+        )
+    spec = partitioning.parse(options.partition_by, columns) if key else None
+    missing = sorted(set(spec.columns) - set(key)) if spec is not None else []
+    if missing:
+        raise InvalidConfig(
+            f"unique_key {', '.join(key)} can't be enforced across partitions",
+            hint=f"Add the columns of partition_by to it: {', '.join(missing)}.",
+        )
 
 
 def protect(session: Session, schemas: Schemas, relation: str) -> None:
@@ -193,6 +231,8 @@ def _complete(
     """Phases 1 and 2."""
     started = time.perf_counter()
     store = Store(session, schemas)
+    filling.capturing(session, schemas, pgt_id)
+    session.commit()
     polled = capture_sources(session, schemas, defined.analysis.sources)
     if polled:
         target = _target(plan, pgt_id, defined)
@@ -211,11 +251,23 @@ def _complete(
         replaces=plan.replaces,
         name=plan.name,
         initiated_by=plan.initiated_by,
+        constraints=plan.constraints,
     )
+    filling.filling(session, schemas, pgt_id, defined.analysis.fill_sql())
     rows = fill.fill(session, schemas, job)
+    filling.ended(session, schemas, pgt_id)
+    _set_gate(session, schemas, plan, pgt_id)
     _warn_of_fallback(session, schemas, plan, defined)
     session.commit()
     return info(store.by_id(pgt_id), defined, rows=rows, duration=time.perf_counter() - started)
+
+
+def _set_gate(session: Session, schemas: Schemas, plan: Plan, pgt_id: int) -> None:
+    """Keep the gate; the content that the open transaction has made must pass it."""
+    gate.put(session, schemas, pgt_id, plan.gate)
+    if plan.gate and plan.options.initialize:
+        tests = gate.stored(session, schemas, pgt_id)
+        gate.require(session, schemas, pgt_id, plan.name.quoted, plan.meaning, tests)
 
 
 def info(row: StreamTable, defined: Definition, *, rows: int, duration: float) -> StreamTableInfo:
@@ -237,26 +289,75 @@ def info(row: StreamTable, defined: Definition, *, rows: int, duration: float) -
 
 def _target(plan: Plan, pgt_id: int, defined: Definition) -> Target:
     return definition.target_of(
-        pgt_id, plan.name.quoted, plan.options, defined.columns, log=False, sequential=False
+        pgt_id,
+        plan.name.quoted,
+        plan.options,
+        defined.columns,
+        log=False,
+        sequential=constraints.unique(plan.constraints),
     )
 
 
-def _make_room(
-    session: Session, schemas: Schemas, target: RelationName, *, replace_relation: bool
+def _leftovers(session: Session, schemas: Schemas, target: RelationName) -> list[StreamTable]:
+    """Return what interrupted creations of this table have left."""
+    store = Store(session, schemas)
+    found = [store.find((one.schema, one.name)) for one in (target, _beside(target))]
+    return [one for one in found if one is not None and one.status == "initializing"]
+
+
+def _replaced(
+    session: Session,
+    schemas: Schemas,
+    target: RelationName,
+    left: Sequence[StreamTable],
+    *,
+    allowed: bool,
 ) -> str | None:
-    """Remove what an interrupted creation left; return the kind of a relation to replace."""
-    for name in (target, _beside(target)):
-        left = Store(session, schemas).find((name.schema, name.name))
-        if left is not None and left.status == "initializing":
-            drop.remove(session, schemas, left)
-            session.commit()
+    """Return the kind of the relation that is to be replaced, if there is one."""
     rows = session.execute(queries(schemas)["relation_of"], {"name": target.quoted})
-    if rows and (not replace_relation or Store(session, schemas).find(rows[0]["relid"])):
+    if not rows or rows[0]["relid"] in {one.pgt_relid for one in left}:
+        return None
+    if not allowed or Store(session, schemas).find(rows[0]["relid"]):
         raise AlreadyExists(
             f"relation {target.quoted} already exists",
             hint="Drop it, choose another name, or alter it if it is a stream table.",
         )
-    return str(rows[0]["kind"]) if rows else None
+    return str(rows[0]["kind"])
+
+
+def _resume(
+    session: Session, schemas: Schemas, plan: Plan, left: Sequence[StreamTable]
+) -> tuple[int, Definition] | None:
+    """Take over what an interrupted creation of the same has left; remove the rest. Commits."""
+    found = None
+    for row in left:
+        defined = _unfinished(session, schemas, plan, row) if found is None else None
+        if defined is not None:
+            found = row.pgt_id, defined
+        else:
+            drop.remove(session, schemas, row)
+        session.commit()
+    return found
+
+
+def _unfinished(
+    session: Session, schemas: Schemas, plan: Plan, row: StreamTable
+) -> Definition | None:
+    """Return the definition of an unfinished stream table, if it is the one that is planned."""
+    wanted = {
+        **catalog_options(plan.options),
+        "relation": plan.beside.quoted,
+        "query": plan.query,
+        "session_settings": plan.meaning,
+    }
+    if any(getattr(row, name) != value for name, value in wanted.items()):
+        return None
+    defined = definition.define(session, schemas, plan.query, plan.options, plan.meaning)
+    target = _target(plan, row.pgt_id, defined)
+    defined = replace(defined, analysis=defined.analysis.with_target(target))
+    dependencies = set(definition.dependencies(row.pgt_id, defined.analysis))
+    same = dependencies == set(Store(session, schemas).dependencies(row.pgt_id))
+    return defined if same and defined.analysis.canonical == row.canonical_query else None
 
 
 def _refuse_itself(session: Session, schemas: Schemas, plan: Plan, defined: Definition) -> None:
@@ -305,8 +406,13 @@ def _undo(session: Session, schemas: Schemas, pgt_id: int, error: TrickleError) 
     """Leave nothing of a creation that failed; what can't be removed is removed by the next."""
     try:
         session.rollback()
-        drop.remove(session, schemas, Store(session, schemas).by_id(pgt_id))
+        store = Store(session, schemas)
+        row = store.by_id(pgt_id)
+        captured = drop.captured_by(store, row)
+        drop.remove(session, schemas, row)
         session.commit()
+        for relid in sorted(captured):
+            drop.release(session, schemas, relid)
     except TrickleError as second:
         raise error from second
 

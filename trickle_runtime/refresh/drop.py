@@ -50,7 +50,7 @@ def drop(
     with locks.held(session, schemas, [one.pgt_id for one in every], wait=True):
         # Somebody may have renamed or dropped one while we waited.
         every = [store.by_id(one.pgt_id) for one in every]
-        captured = {relid for one in every for relid in _captured(store, one)}
+        captured = {relid for one in every for relid in captured_by(store, one)}
 
         def remove_all() -> None:
             if detach:
@@ -61,7 +61,7 @@ def drop(
 
         opening.patiently(session, remove_all)
         for relid in sorted(captured):
-            _release(session, schemas, relid)
+            release(session, schemas, relid)
     return [one.relation for one in every]
 
 
@@ -130,7 +130,8 @@ def _above(store: Store, row: StreamTable) -> list[StreamTable]:
     return [rows[pgt_id] for pgt_id in reversed(order) if pgt_id in rows]
 
 
-def _captured(store: Store, row: StreamTable) -> list[int]:
+def captured_by(store: Store, row: StreamTable) -> list[int]:
+    """Return the captured sources of a stream table."""
     return [
         one.source_relid
         for one in store.dependencies(row.pgt_id)
@@ -142,7 +143,7 @@ def _is_read(store: Store, pgt_id: int) -> bool:
     return any(one.source_pgt_id == pgt_id for one in store.all_dependencies())
 
 
-def _release(session: Session, schemas: Schemas, relid: int) -> None:
+def release(session: Session, schemas: Schemas, relid: int) -> None:
     """Remove the capture of a source that nobody reads any more; left to cleanup if it is busy."""
     if Store(session, schemas).dependants(relid):
         session.rollback()

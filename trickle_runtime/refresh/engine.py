@@ -20,8 +20,17 @@ from trickle_runtime.capture import fingerprint
 from trickle_runtime.config import Schemas
 from trickle_runtime.db.session import Session
 from trickle_runtime.db.sql import render
-from trickle_runtime.errors import DatabaseError, TrickleError
-from trickle_runtime.refresh import bookkeeping, fuse, inspect, locks, memory, opening, sources
+from trickle_runtime.errors import DatabaseError
+from trickle_runtime.refresh import (
+    bookkeeping,
+    fuse,
+    gate,
+    inspect,
+    locks,
+    memory,
+    opening,
+    sources,
+)
 from trickle_runtime.refresh.members import (
     Member,
     Observation,
@@ -32,7 +41,7 @@ from trickle_runtime.refresh.members import (
 from trickle_runtime.refresh.progress import Hook, Progress, Request
 from trickle_runtime.refresh.result import PassResult, RefreshResult
 from trickle_runtime.refresh.settings import ANALYZE_AFTER
-from trickle_runtime.refresh.survey import Surveyed, reach, survey, with_locks
+from trickle_runtime.refresh.survey import Surveyed, gathered, reach, survey, with_locks
 from trickle_runtime.refresh.transaction import Transaction
 
 ATTEMPTS = 10
@@ -63,12 +72,11 @@ def run_pass(
     ids = None if pgt_ids is None else frozenset(pgt_ids)
     request = Request(ids, initiated_by, force_mode, ancestors, wait, before_commit)
     session.commit()
-    faults: dict[int, TrickleError] = {}
-    followed: set[int] = set()
+    followed = sources.Followed()
     for attempt in range(ATTEMPTS):
         time.sleep(attempt * random.uniform(0.01, 0.05))
         try:
-            return _Attempt(session, schemas, request, faults, followed).run()
+            return _Attempt(session, schemas, request, followed).run()
         except opening.RelationsMoved:
             memory.forget(session)
             session.rollback()
@@ -86,7 +94,8 @@ def run_all(session: Session, schemas: Schemas, *, initiated_by: str) -> list[Re
     found = survey(session, schemas, None, alone=True)
     idle = Progress(Request(None, initiated_by))
     results = idle.results
-    for group in dag.refresh_groups({one.pgt_id: one.reads for one in found.values()}):
+    edges = {one.pgt_id: (*one.reads, *one.gate_reads) for one in found.values()}
+    for group in dag.refresh_groups(edges):
         if any(found[pgt_id].stale for pgt_id in group):
             results.update(run_pass(session, schemas, group, initiated_by=initiated_by).results)
         else:
@@ -102,21 +111,20 @@ class _Attempt:
         session: Session,
         schemas: Schemas,
         request: Request,
-        faults: dict[int, TrickleError],
-        followed: set[int],
+        followed: sources.Followed,
     ) -> None:
         self._session = session
         self._schemas = schemas
         self._request = request
-        self._faults = faults  # members whose sources could not be followed
-        self._followed = followed
-        self._progress = Progress(request)
+        self._followed = followed  # in earlier attempts
+        self._faults = followed.faults
+        self._progress = Progress(request, followed.outcomes)
 
     def run(self) -> PassResult:
         """Look what there is to do, and do it."""
         found = memory.recall(self._session, self._request.pgt_ids)
         if found is not None:
-            stale = {pgt_id for pgt_id in found if self._request.includes(pgt_id)}
+            stale = self._wanted(found)
         else:
             found = survey(self._session, self._schemas, self._request.pgt_ids, alone=True)
             stale = self._stale(found)
@@ -136,11 +144,8 @@ class _Attempt:
     def _stale(self, found: Mapping[int, Surveyed]) -> set[int]:
         """Return the members that have something to do, or will have when those below have."""
         request = self._request
-        included = {
-            one.pgt_id
-            for one in found.values()
-            if request.includes(one.pgt_id) and request.standing(one) is None
-        }
+        wanted = self._wanted(found)
+        included = {one for one in wanted if request.standing(found[one]) is None}
         # With a hook that looks at the snapshot of the transaction, the survey's is too old.
         itself = {
             pgt_id
@@ -152,6 +157,12 @@ class _Attempt:
         }
         return reach(found, itself) & included
 
+    def _wanted(self, found: Mapping[int, Surveyed]) -> set[int]:
+        """Return what is to be refreshed, for itself, for those above, or for their gates."""
+        if self._request.ancestors:
+            return set(found)
+        return gathered(found, [one for one in found if self._request.names(one)])
+
     def _follow(self, moved: set[int]) -> None:
         """Follow what changed otherwise than by rows, then begin again."""
         seen = observe(self._session, self._schemas, sorted(moved))
@@ -159,12 +170,12 @@ class _Attempt:
         if lost and inspect.rehome(self._session, self._schemas):
             self._session.commit()
             raise opening.RelationsMoved
-        wanted = sources.moved(seen, self._faults, self._followed) & moved
+        wanted = sources.moved(seen, self._faults, self._followed.members) & moved
         if not wanted:  # nothing can be followed: the pass will say what is wrong
             return
         by = self._request.initiated_by
-        self._followed |= wanted
-        self._faults.update(sources.follow(self._session, self._schemas, seen, wanted, by))
+        self._followed.members |= wanted
+        self._followed.add(sources.follow(self._session, self._schemas, seen, wanted, by))
         raise opening.RelationsMoved
 
     def _run(self, found: Mapping[int, Surveyed], held: list[int]) -> PassResult:
@@ -207,9 +218,11 @@ class _Attempt:
             member = seen.members[pgt_id]
             opening.check(locked, member.lockable.items())
             opening.hold(self._session, self._schemas, member.materialized_views)
-        if sources.moved(seen, self._faults, self._followed) & set(held):
+        if sources.moved(seen, self._faults, self._followed.members) & set(held):
             raise opening.RelationsMoved
         if self._request.before_commit is not None and self._has_others(seen, held):
+            raise opening.RelationsMoved
+        if any(self._could_be_met(seen, held, pgt_id) for pgt_id in held):
             raise opening.RelationsMoved
         self._progress.fail_faulty(seen, held, self._faults)
         return seen, Transaction(self._session, self._schemas, seen, self._progress)
@@ -225,6 +238,13 @@ class _Attempt:
             and one.pgt_id not in known
             and self._request.standing(one) is None
             for one in seen.members.values()
+        )
+
+    def _could_be_met(self, seen: Observation, held: list[int], pgt_id: int) -> bool:
+        """Whether a gate reads a table that has changes by now and can be refreshed as well."""
+        return any(
+            one.pgt_id not in self._progress.results and self._request.standing(one) is None
+            for one in gate.unmet(seen, set(held), pgt_id)
         )
 
     def _touched(self, found: Mapping[int, Surveyed], held: list[int]) -> set[int]:
@@ -281,6 +301,8 @@ class _Attempt:
                     {pgt_id: decision},
                     held=pgt_id in progress.held,
                 )
+            by = self._request.initiated_by
+            gate.record(self._session, self._schemas, progress.gated.values(), progress.held, by)
             for pgt_id in progress.skipped_changes:
                 fuse.skipped(self._session, self._schemas, pgt_id)
             self._analyze_tables(seen)
@@ -303,6 +325,7 @@ class _Attempt:
         progress = self._progress
         progress.take_back(list(progress.done))
         progress.failures.clear()
+        progress.gated.clear()
         try:
             seen = observe(self._session, self._schemas, held)
             for pgt_id in held:

@@ -8,15 +8,16 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from trickle_runtime.catalog.models import HistoryEntry
 from trickle_runtime.catalog.store import Store
-from trickle_runtime.config import Schemas, StreamTableOptions
+from trickle_runtime.config import Constraint, Schemas, StreamTableOptions
 from trickle_runtime.db.session import Session
 from trickle_runtime.db.sql import quote_ident, render
-from trickle_runtime.errors import DatabaseError, InvalidConfig
-from trickle_runtime.refresh import definition, meaning, opening, result
+from trickle_runtime.errors import DatabaseError, InvalidConfig, TrickleError
+from trickle_runtime.refresh import constraints, definition, meaning, opening, result
 from trickle_runtime.refresh.definition import Definition
 from trickle_runtime.refresh.members import Observation, observe, queries
 from trickle_runtime.refresh.names import RelationName
@@ -25,7 +26,8 @@ from trickle_runtime.storage import partitioning, rebuild, table
 from trickle_runtime.storage.names import schema_and_name
 
 ATTEMPTS = 20
-UNIQUE_VIOLATION = "23505"
+CANCELED = "57014"
+KEY_ERRORS = {"23505": "is not unique", "42704": "can't be indexed"}
 KINDS = {
     "r": "TABLE",
     "p": "TABLE",
@@ -47,6 +49,7 @@ class Job:
     replaces: str | None  # the kind of the relation whose name it takes
     name: RelationName
     initiated_by: str
+    constraints: Sequence[Constraint] = ()
 
 
 def fill(session: Session, schemas: Schemas, job: Job) -> int:
@@ -59,10 +62,15 @@ def fill(session: Session, schemas: Schemas, job: Job) -> int:
             return _fill(session, schemas, job, _open(session, schemas, job))
         except (opening.RelationsMoved, DatabaseError) as error:
             session.rollback()
-            transient = not isinstance(error, DatabaseError) or error.transient
-            if not transient or attempt == ATTEMPTS - 1:
+            again = isinstance(error, opening.RelationsMoved) or error.transient
+            if not again or cancelled(error) or attempt == ATTEMPTS - 1:
                 raise
     raise AssertionError
+
+
+def cancelled(error: TrickleError) -> bool:
+    """Whether somebody cancelled the fill, or a timeout did: it may be gone on with later."""
+    return isinstance(error, DatabaseError) and error.sqlstate == CANCELED
 
 
 def _open(session: Session, schemas: Schemas, job: Job) -> Observation:
@@ -86,9 +94,12 @@ def _fill(session: Session, schemas: Schemas, job: Job, seen: Observation) -> in
     definition.create_states(session, schemas, analysis.states, fill=job.options.initialize)
     rows = insert_rows(session, schemas, job) if job.options.initialize else 0
     create_indexes(session, job)
+    final = job.replaces is None
+    constraints.add(session, schemas, job.pgt_id, job.relation, job.constraints, final=final)
     definition.guard(session, schemas, job.settings, job.pgt_id, analysis.canonical)
     if job.replaces is not None:
         _take_name(session, schemas, job)
+        constraints.name_all(session, schemas, job.pgt_id, job.name.quoted)
     analyze(session, schemas, job)
     set_frontier(session, schemas, job)
     done = job.options.initialize
@@ -125,12 +136,12 @@ def create_indexes(session: Session, job: Job) -> None:
         if statements:
             session.execute(";\n".join(statements))
     except DatabaseError as error:
-        if error.sqlstate != UNIQUE_VIOLATION or job.options.unique_key is None:
+        key = job.options.unique_key
+        if key is None or error.sqlstate not in KEY_ERRORS:
             raise
-        raise InvalidConfig(
-            f"unique_key {', '.join(job.options.unique_key)} is not unique",
-            detail=error.detail,
-        ) from error
+        problem = KEY_ERRORS[error.sqlstate]
+        detail = error.detail or error.message
+        raise InvalidConfig(f"unique_key {', '.join(key)} {problem}", detail=detail) from error
 
 
 def _take_name(session: Session, schemas: Schemas, job: Job) -> None:

@@ -24,7 +24,7 @@ from trickle_runtime.errors import (
     TrickleError,
     UnsupportedQuery,
 )
-from trickle_runtime.refresh import policy, result
+from trickle_runtime.refresh import constraints, policy, result
 from trickle_runtime.refresh.compiled import Statements
 from trickle_runtime.refresh.members import Member, Observation, buffer_name, queries
 from trickle_runtime.storage import partitioning
@@ -70,6 +70,10 @@ class Runner:
 
     def run(self, work: Work) -> result.RefreshResult:
         """Refresh one member, going on to a full difference where that is the way out."""
+        with constraints.violations(work.member.name):
+            return self._run(work)
+
+    def _run(self, work: Work) -> result.RefreshResult:
         started = time.perf_counter()
         try:
             return self._attempt(work, started)

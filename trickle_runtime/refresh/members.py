@@ -8,18 +8,22 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeAlias
 
 from trickle_runtime.capture.fingerprint import SourceIssue
 from trickle_runtime.capture.pending import Pending
+from trickle_runtime.catalog.models import from_row
 from trickle_runtime.compiler.result import OutputColumn
-from trickle_runtime.config import Schemas
+from trickle_runtime.config import GateTest, Schemas
 from trickle_runtime.db.session import Session
 from trickle_runtime.db.sql import load_queries, quote_ident
 from trickle_runtime.refresh.policy import Past
 from trickle_runtime.refresh.settings import Settings, parse
 
 READ_BY_QUERY = frozenset({"matview", "foreign"})  # kinds that carry no triggers
+
+
+Gates: TypeAlias = Mapping[int, tuple[GateTest, ...]]
 
 
 @dataclass(frozen=True)
@@ -148,6 +152,7 @@ class Observation:
     settings: Settings
     issues: tuple[SourceIssue, ...]
     members: Mapping[int, Member]
+    gates: Gates = field(default_factory=dict[int, tuple[GateTest, ...]])
 
     def reads(self) -> dict[int, tuple[int, ...]]:
         """Return the graph of the members."""
@@ -169,6 +174,7 @@ def observe(
         settings=parse(row["settings"] or {}),
         issues=tuple(SourceIssue(*one) for one in row["issues"] or ()),
         members={one["pgt_id"]: _member(one) for one in row["members"] or ()},
+        gates=_gates(row["gates"] or ()),
     )
 
 
@@ -185,6 +191,13 @@ def buffer_name(schemas: Schemas, name: str) -> str:
 def log_name(schemas: Schemas, pgt_id: int) -> str:
     """Return the qualified, quoted name of a stream table's change log."""
     return buffer_name(schemas, f"log_{pgt_id}")
+
+
+def _gates(rows: Sequence[Mapping[str, Any]]) -> dict[int, tuple[GateTest, ...]]:
+    found: dict[int, tuple[GateTest, ...]] = {}
+    for row in rows:
+        found[row["pgt_id"]] = (*found.get(row["pgt_id"], ()), from_row(GateTest, dict(row)))
+    return found
 
 
 def _member(value: Mapping[str, Any]) -> Member:

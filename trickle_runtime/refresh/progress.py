@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 
-from trickle_runtime.errors import NotActive, TrickleError
+from trickle_runtime.errors import GateFailed, NotActive, TrickleError
 from trickle_runtime.refresh import fuse, needs, result, sources
 from trickle_runtime.refresh.bookkeeping import Failed
 from trickle_runtime.refresh.fuse import FuseDecision
@@ -40,10 +40,6 @@ class Request:
         """Whether the table itself was asked for."""
         return self.pgt_ids is None or pgt_id in self.pgt_ids
 
-    def includes(self, pgt_id: int) -> bool:
-        """Whether the table is to be refreshed, for itself or for those above."""
-        return self.ancestors or self.names(pgt_id)
-
     def mode_for(self, pgt_id: int) -> str | None:
         """Return the mode that was asked for, if one was."""
         return self.force_mode if self.names(pgt_id) else None
@@ -62,11 +58,15 @@ class Request:
 class Progress:
     """How far a pass has come."""
 
-    def __init__(self, request: Request) -> None:
+    def __init__(
+        self, request: Request, followed: Mapping[int, RefreshResult] | None = None
+    ) -> None:
         self.request = request
+        self.followed = followed or {}  # brought up to date before the pass, by new definitions
         self.results: dict[int, RefreshResult] = {}
         self.done: dict[int, tuple[Work, RefreshResult]] = {}
         self.failures: dict[int, Failed] = {}
+        self.gated: dict[int, Failed] = {}  # new content that did not pass its tests
         self.below: dict[int, needs.Below] = {}
         self.blows: dict[int, FuseDecision] = {}
         self.held: set[int] = set()  # blown by changes that the pass took back
@@ -76,7 +76,7 @@ class Progress:
     @property
     def has_news(self) -> bool:
         """Whether anything is to be recorded beside the refreshes."""
-        return bool(self.done or self.failures or self.blows or self.skipped_changes)
+        return bool(self.done or self.failures or self.gated or self.blows or self.skipped_changes)
 
     def blocker(self, member: Member) -> int | None:
         """Return a stream table below that could not be refreshed, if there is one."""
@@ -103,16 +103,19 @@ class Progress:
             self._blocked.add(member.pgt_id)
 
     def fail(self, member: Member, error: TrickleError, work: Work | None = None) -> None:
-        """Note a member whose refresh failed."""
+        """Note a member whose refresh failed, or whose gate does not let it through."""
+        self.done.pop(member.pgt_id, None)
         action = work.action if work else result.DIFFERENTIAL
         rows_in = work.rows_in if work else member.changes
         reason = work.reason if work else None
-        self.failures[member.pgt_id] = Failed(member, action, reason, rows_in, 0.0, error)
+        entry = Failed(member, action, reason, rows_in, 0.0, error)
+        failures = self.gated if isinstance(error, GateFailed) else self.failures
+        failures[member.pgt_id] = entry
         self.results[member.pgt_id] = RefreshResult(
             member.name,
             action,
             rows_in,
-            reason=error.message,
+            reason=error.detail if isinstance(error, GateFailed) else error.message,
             status=result.FAILED,
             error=error,
         )
@@ -137,13 +140,14 @@ class Progress:
                 self.skip(self.done.pop(pgt_id)[0].member, "its diamond could not be refreshed")
 
     def up_to_date(self, members: Iterable[Member | Surveyed]) -> None:
-        """Give every member that has no result yet the one that nothing was to do."""
+        """Give every member that has no result yet the one that nothing more was to do."""
         for member in members:
             if member.pgt_id in self.results or not self.request.names(member.pgt_id):
                 continue
             standing = self.request.standing(member)
             if standing is None:
-                self.results[member.pgt_id] = RefreshResult(member.name, result.NO_DATA)
+                nothing = RefreshResult(member.name, result.NO_DATA)
+                self.results[member.pgt_id] = self.followed.get(member.pgt_id, nothing)
             else:
                 self.skip_standing(member, standing)
 

@@ -1,10 +1,14 @@
 -- name: survey
 SELECT pgt_id, relid::bigint AS relid, relation, status, fuse_state, blow_reason, reads, stale, moved, pending, lock_timeout,
-       coalesce(lock_names, '{}') AS lock_names, coalesce(lock_relids, '{}') AS lock_relids
-FROM pgtrickle.pgt_survey(%(pgt_ids)s::bigint[], %(locks)s)
+       coalesce(lock_names, '{}') AS lock_names, coalesce(lock_relids, '{}') AS lock_relids,
+       ARRAY(SELECT unnest(g.reads) FROM pgtrickle.pgt_gates g WHERE g.pgt_id = survey.pgt_id) AS gate_reads
+FROM pgtrickle.pgt_survey(pgtrickle.pgt_with_gates(%(pgt_ids)s::bigint[]), %(locks)s) survey
 
 -- name: observe
-SELECT * FROM pgtrickle.pgt_observe(%(pgt_ids)s::bigint[], %(past)s)
+SELECT *, (
+    SELECT jsonb_agg(g ORDER BY g.position) FROM pgtrickle.pgt_gates g
+) AS gates
+FROM pgtrickle.pgt_observe(pgtrickle.pgt_with_gates(%(pgt_ids)s::bigint[]), %(past)s)
 
 -- name: try_locks
 SELECT pgt_id
@@ -217,6 +221,19 @@ UPDATE pgtrickle.pgt_stream_tables s
 SET plan = s.plan || jsonb_build_object('stale', %(reason)s::text)
 FROM pgtrickle.pgt_dependencies d
 WHERE d.pgt_id = s.pgt_id AND d.source_pgt_id = %(pgt_id)s
+
+-- name: read_another
+-- Stream tables that read what had this name, which is a table by now that is not captured for them.
+SELECT DISTINCT d.pgt_id
+FROM pg_class c
+JOIN pg_namespace n ON n.oid = c.relnamespace
+JOIN pgtrickle.pgt_dependencies d
+    ON d.source_name IN (%(name)s, quote_ident(n.nspname) || '.' || quote_ident(c.relname)) AND d.source_relid <> c.oid
+JOIN pgtrickle.pgt_stream_tables s ON s.pgt_id = d.pgt_id AND s.status <> 'initializing'
+WHERE c.oid = to_regclass(%(name)s) AND c.relkind IN ('r', 'p')
+    AND NOT EXISTS (SELECT FROM pgtrickle.pgt_stream_tables o WHERE o.pgt_relid = c.oid)
+    AND NOT EXISTS (SELECT FROM pgtrickle.pgt_dependencies k WHERE k.pgt_id = d.pgt_id AND k.source_relid = c.oid)
+ORDER BY 1
 
 -- name: wake
 -- The daemon looks again instead of waiting for the next tick.

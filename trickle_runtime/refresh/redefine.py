@@ -9,16 +9,26 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 from trickle_runtime.catalog.models import StreamTable
 from trickle_runtime.catalog.store import Store
 from trickle_runtime.compiler.apply import Target
 from trickle_runtime.compiler.result import OutputColumn
-from trickle_runtime.config import Schemas, StreamTableOptions
+from trickle_runtime.config import Constraint, GateTest, Schemas, StreamTableOptions
 from trickle_runtime.db.session import Session
 from trickle_runtime.db.sql import quote_ident, render
 from trickle_runtime.errors import DatabaseError, HasDependants, SourceChanged
-from trickle_runtime.refresh import bookkeeping, create, definition, meaning, opening, result
+from trickle_runtime.refresh import (
+    bookkeeping,
+    constraints,
+    create,
+    definition,
+    gate,
+    meaning,
+    opening,
+    result,
+)
 from trickle_runtime.refresh.definition import Definition
 from trickle_runtime.refresh.member import Runner, Work
 from trickle_runtime.refresh.members import (
@@ -54,6 +64,8 @@ class Change:
     initiated_by: str
     settings: Mapping[str, str] | None = None  # of the session; None: as they were
     kept_query: str | None = None  # what the user wrote, where ``query`` is the expanded text
+    gate: Sequence[GateTest] | None = None  # None: as it is
+    constraints: Sequence[Constraint] | None = None  # None: as they are
 
 
 def with_settings(change: Change, settings: Mapping[str, str]) -> Change:
@@ -143,7 +155,7 @@ def _target(
         change.options,
         columns,
         log=member.logged,
-        sequential=member.sequential,
+        sequential=member.sequential or constraints.unique(change.constraints or ()),
     )
 
 
@@ -154,6 +166,7 @@ def redefine(
 
     Raises:
         HasDependants: a view or stream table reads a column that would be dropped.
+        GateFailed: a test of its gate fails on the new content; nothing is changed.
     """
     settings = parse(Store(session, schemas).settings())
     defined = capture(session, schemas, change, defined)
@@ -207,7 +220,11 @@ def _redefine(
     row = change.row
     seen = locked(session, schemas, row)
     old = seen.members[row.pgt_id]
+    relation = row.relation
+    if change.constraints is not None:
+        constraints.drop_others(session, schemas, row.pgt_id, relation, change.constraints)
     _change_relations(session, schemas, old, change, defined)
+    constraints.see_kept(session, schemas, row.pgt_id, relation)
     definition.drop_states(session, schemas, list(reversed(old.states)))
     definition.register(session, schemas, row.pgt_id, defined, row.definition_version + 1)
     meaning.apply(session, schemas, {**defined.settings, f"{schemas.prefix}.refreshing": "on"})
@@ -227,12 +244,27 @@ def _redefine(
     )
     later = _change_identity(session, schemas, change, defined)
     outcome = Runner(session, schemas, now, change.initiated_by).run(work)
-    for statement in later:
-        session.execute(statement)
+    with constraints.violations(relation):
+        for statement in later:
+            session.execute(statement)
+    if change.constraints is not None:
+        constraints.add_missing(session, schemas, row.pgt_id, relation, change.constraints)
+    pass_gate(session, schemas, change, defined)
     session.commit()
     bookkeeping.succeeded(session, schemas, seen.at, [(work, outcome)])
     session.commit()
     return outcome
+
+
+def pass_gate(session: Session, schemas: Schemas, change: Change, defined: Definition) -> None:
+    """Run the gate on the content that the open transaction has made; its fuse is whole then."""
+    row = change.row
+    if change.gate is not None:
+        gate.put(session, schemas, row.pgt_id, change.gate)
+    tests = gate.stored(session, schemas, row.pgt_id)
+    gate.require(session, schemas, row.pgt_id, row.relation, defined.settings, tests)
+    if row.fuse_state == "blown":
+        gate.passed(session, schemas, row.pgt_id)
 
 
 def locked(session: Session, schemas: Schemas, row: StreamTable) -> Observation:
@@ -252,18 +284,19 @@ def _change_identity(
 ) -> list[str]:
     """Make the indexes by which rows are found fit another key; return what is to be done later.
 
-    A unique index has to wait for the new rows; the plain ones are needed to bring them in.
+    A unique index has to wait for the new rows; the plain ones are needed to bring them in. Those
+    that fit stay: readers would wait for a dropped one until the new rows are there.
     """
     row, analysis = change.row, defined.analysis
-    before = row.plan.get("key"), stored_columns(row)
-    key = None if analysis.key is None else list(analysis.key)
-    if before == (key, analysis.columns):
+    spec = partitioning.parse(change.options.partition_by, analysis.columns)
+    make = partial(table.identity_statements, row.relation, spec=spec)
+    needed = make(analysis.columns, analysis.key, name="it")
+    if needed == make(stored_columns(row), row.plan.get("key"), name="it"):
         return []
     text = queries(schemas)
     for index in session.execute(text["identity_indexes"], {"relid": row.pgt_relid}):
         session.execute(render(text["drop_index"], index=index["name"]))
-    spec = partitioning.parse(change.options.partition_by, analysis.columns)
-    statements = table.identity_statements(row.relation, analysis.columns, analysis.key, spec)
+    statements = make(analysis.columns, analysis.key)
     if analysis.key is not None:
         return statements
     for statement in statements:

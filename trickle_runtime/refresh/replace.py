@@ -11,11 +11,20 @@ from __future__ import annotations
 from trickle_runtime.capture import changelog
 from trickle_runtime.catalog.models import HistoryEntry, StreamTable
 from trickle_runtime.catalog.store import Store
-from trickle_runtime.config import Schemas
+from trickle_runtime.config import Constraint, Schemas
 from trickle_runtime.db.session import Session
 from trickle_runtime.db.sql import load_queries, qualified, quote_ident, render
 from trickle_runtime.errors import DatabaseError, HasDependants
-from trickle_runtime.refresh import create, definition, fill, meaning, opening, redefine, result
+from trickle_runtime.refresh import (
+    constraints,
+    create,
+    definition,
+    fill,
+    meaning,
+    opening,
+    redefine,
+    result,
+)
 from trickle_runtime.refresh.definition import Definition
 from trickle_runtime.refresh.members import Observation, queries
 from trickle_runtime.refresh.names import RelationName
@@ -33,6 +42,7 @@ def replace(session: Session, schemas: Schemas, change: Change, defined: Definit
 
     Raises:
         HasDependants: views or other objects read the old table.
+        GateFailed: a test of its gate fails on the new content; nothing is changed.
     """
     settings = parse(Store(session, schemas).settings())
     defined = redefine.capture(session, schemas, change, defined)
@@ -58,6 +68,7 @@ def _replace(
         replaces=None,
         name=RelationName(row.pgt_schema, row.pgt_name),
         initiated_by=change.initiated_by,
+        constraints=_constraints(session, schemas, change),
     )
     rows = _build(session, schemas, job, seen)
     _swap(session, schemas, job, row, logged=seen.members[row.pgt_id].logged)
@@ -80,7 +91,14 @@ def _replace(
         {"pgt_id": row.pgt_id, "reason": f"{row.relation} was replaced"},
     )
     store.update(row.pgt_id, data_timestamp=seen.at, last_refresh_at=seen.at, is_populated=True)
+    redefine.pass_gate(session, schemas, change, defined)
     session.commit()
+
+
+def _constraints(session: Session, schemas: Schemas, change: Change) -> list[Constraint]:
+    if change.constraints is not None:
+        return list(change.constraints)
+    return [one.wanted for one in constraints.stored(session, schemas, change.row.pgt_id)]
 
 
 def _build(session: Session, schemas: Schemas, job: fill.Job, seen: Observation) -> int:
@@ -94,6 +112,7 @@ def _build(session: Session, schemas: Schemas, job: fill.Job, seen: Observation)
     definition.create_states(session, schemas, job.defined.analysis.states, fill=True)
     rows = fill.insert_rows(session, schemas, job)
     fill.create_indexes(session, job)
+    constraints.add(session, schemas, job.pgt_id, job.relation, job.constraints, final=False)
     fill.analyze(session, schemas, job)
     return rows
 
@@ -118,6 +137,7 @@ def _swap(
     )
     session.execute(rename)
     rebuild.adopt(session, row.relation, schema_and_name(job.relation)[1])
+    constraints.name_all(session, schemas, row.pgt_id, row.relation)
     for one in belongings:
         if str(one["object"]).startswith(FOLLOWING):
             session.execute(one["statement"])

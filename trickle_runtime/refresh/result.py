@@ -70,6 +70,28 @@ class StreamTableInfo:
     key: tuple[str, ...] | None
     rows: int
     duration: float
+    resumed: bool = False  # an interrupted creation was continued
+
+
+@dataclass(frozen=True)
+class FillProgress:
+    """How far the creation of a stream table is; ``done`` from 0 to 1, None: not known."""
+
+    schema: str
+    name: str
+    phase: str  # capturing, filling, indexing, interrupted
+    seconds: float
+    bytes: int | None
+    expected_bytes: int | None
+    done: float | None
+
+    def __str__(self) -> str:
+        parts = [f"{self.seconds:.0f} s"]
+        if self.phase == "filling":
+            parts.append(f"{(self.bytes or 0) / 2**20:.1f} MB written")
+        if self.done is not None:
+            parts.append(f"about {100 * self.done:.0f} %")
+        return f"{self.phase} {self.schema}.{self.name}: {', '.join(parts)}"
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ a transaction of its own) or has an error that says what its source lacks.
 from __future__ import annotations
 
 from collections.abc import Container, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 
 from trickle_runtime.capture import install as capturing
 from trickle_runtime.capture.fingerprint import SourceIssue
@@ -14,9 +15,10 @@ from trickle_runtime.catalog.store import Store
 from trickle_runtime.config import Schemas
 from trickle_runtime.db.session import Session
 from trickle_runtime.errors import RowSecurity, SourceNotFound, TrickleError
-from trickle_runtime.refresh import alerts, redefine
+from trickle_runtime.refresh import alerts, redefine, renew
 from trickle_runtime.refresh.members import Member, Observation
 from trickle_runtime.refresh.redefine import Change
+from trickle_runtime.refresh.result import RefreshResult
 
 FATAL = {"gone": SourceNotFound, "row_security": RowSecurity}
 REDEFINE = frozenset({"swapped", "columns_changed"})  # the query may mean something else now
@@ -68,15 +70,29 @@ def _open_issues(seen: Observation, member: Member, followed: Container[int]) ->
     )
 
 
+@dataclass
+class Followed:
+    """What came of following sources."""
+
+    members: set[int] = field(default_factory=set[int])
+    faults: dict[int, TrickleError] = field(default_factory=dict[int, TrickleError])
+    outcomes: dict[int, RefreshResult] = field(default_factory=dict[int, RefreshResult])
+
+    def add(self, other: Followed) -> None:
+        """Add what came of it in another attempt."""
+        self.faults |= other.faults
+        self.outcomes |= other.outcomes
+
+
 def follow(
     session: Session, schemas: Schemas, seen: Observation, pgt_ids: Iterable[int], by: str
-) -> dict[int, TrickleError]:
+) -> Followed:
     """Follow the sources of the given members, whose locks are held; commits.
 
-    Returns the members for which that failed, and why. A member that was only recaptured is
-    brought up to date by the next pass, which finds its marker.
+    A member that was only recaptured is brought up to date by the next pass, which finds its
+    marker; one whose query means the same as before only takes over new oids.
     """
-    faults: dict[int, TrickleError] = {}
+    found = Followed()
     captured: set[int] = set()
     for pgt_id in sorted(pgt_ids):
         member = seen.members[pgt_id]
@@ -87,14 +103,18 @@ def follow(
                     capturing.repair(session, schemas, issue.relid, issue.message)
                     captured.add(issue.relid)
             reasons = [*member.drift, *(one.message for one in issues if one.kind in REDEFINE)]
+            outcome = None
             if reasons:
-                _redefine(session, schemas, pgt_id, "; ".join(reasons), by)
+                outcome = _redefine(session, schemas, pgt_id, "; ".join(reasons), by)
         except TrickleError as error:
             session.rollback()
-            faults[pgt_id] = error
-        else:
+            found.faults[pgt_id] = error
+            continue
+        if outcome is not None:
+            found.outcomes[pgt_id] = outcome
+        if outcome is not None or issues:
             _announce(session, schemas, member, issues)
-    return faults
+    return found
 
 
 def _needs_repair(
@@ -108,13 +128,17 @@ def _needs_repair(
     return issue.kind != "foreign_cluster" or not ours
 
 
-def _redefine(session: Session, schemas: Schemas, pgt_id: int, reason: str, by: str) -> None:
+def _redefine(
+    session: Session, schemas: Schemas, pgt_id: int, reason: str, by: str
+) -> RefreshResult | None:
     """Analyse the query again, by the names in it, and take the difference to its new meaning."""
     row = Store(session, schemas).by_id(pgt_id)
     options = redefine.options_of(row)
     change = Change(row, row.canonical_query, options, reason, by, kept_query=row.query)
     defined = redefine.analyse_change(session, schemas, change)
-    redefine.redefine(session, schemas, change, defined)
+    if renew.renew(session, schemas, row, defined):
+        return None
+    return redefine.redefine(session, schemas, change, defined)
 
 
 def _announce(

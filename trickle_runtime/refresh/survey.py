@@ -32,6 +32,7 @@ class Surveyed:
     pending: int
     lock_timeout: str | None  # the setting
     locks: Mapping[str, int]  # what a refresh of it reads
+    gate_reads: tuple[int, ...] = ()  # stream tables that its gate reads
 
     @property
     def name(self) -> str:
@@ -95,6 +96,18 @@ def reach(found: Mapping[int, Surveyed], start: Iterable[int]) -> set[int]:
     return reached
 
 
+def gathered(found: Mapping[int, Surveyed], start: Iterable[int]) -> set[int]:
+    """Return ``start`` and what their gates have to see at the same snapshot: all that is below
+    a table with a gate that reads others, and below those.
+    """
+    reached = set(start)
+    edges = {one.pgt_id: (*one.reads, *one.gate_reads) for one in found.values()}
+    for pgt_id in start:
+        if pgt_id in found and found[pgt_id].gate_reads:
+            reached |= dag.reachable(edges, pgt_id) & found.keys()
+    return reached
+
+
 def _surveyed(row: Row) -> Surveyed:
     return Surveyed(
         pgt_id=row["pgt_id"],
@@ -109,4 +122,5 @@ def _surveyed(row: Row) -> Surveyed:
         pending=row["pending"],
         lock_timeout=row["lock_timeout"],
         locks=dict(zip(row["lock_names"], row["lock_relids"], strict=True)),
+        gate_reads=tuple(row["gate_reads"]),
     )

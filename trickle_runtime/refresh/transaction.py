@@ -12,8 +12,8 @@ from dataclasses import replace
 from trickle_runtime.capture.pending import Pending
 from trickle_runtime.config import Schemas
 from trickle_runtime.db.session import Session
-from trickle_runtime.errors import TrickleError
-from trickle_runtime.refresh import fuse, needs, result, units
+from trickle_runtime.errors import GateFailed, TrickleError
+from trickle_runtime.refresh import fuse, gate, needs, result, units
 from trickle_runtime.refresh.member import AlreadyRefreshed, Runner, Work
 from trickle_runtime.refresh.members import Member, Observation
 from trickle_runtime.refresh.progress import Progress
@@ -38,33 +38,63 @@ class Transaction:
             if member.fuse_state == "blown":
                 self._progress.block(member.pgt_id)
         arranged = units.arrange(
-            self._seen.reads(), lambda one: members[one].diamond_consistency == "atomic"
+            self._seen.reads(),
+            lambda one: members[one].diamond_consistency == "atomic",
+            gate.together(self._seen, held),
         )
         for unit in arranged:
             wanted = [members[one] for one in unit if one in held]
-            if wanted and len(unit) > 1:
-                self._run_together(wanted, [members[one] for one in unit])
+            if wanted and (len(unit) > 1 or wanted[0].pgt_id in self._seen.gates):
+                self._run_together(wanted, [members[one] for one in unit], held)
             elif wanted:
                 self._run_member(wanted[0])
 
-    def _run_together(self, wanted: list[Member], unit: list[Member]) -> None:
+    def _run_together(self, wanted: list[Member], unit: list[Member], held: Set[int]) -> None:
+        """Run members of which all succeed and pass their gates, or none is changed."""
         blown = next((one for one in unit if one.fuse_state == "blown"), None)
-        if blown is not None:
+        if blown is not None and len(unit) > 1:
             for member in wanted:
                 reason = f"waiting for {blown.name}, whose fuse is blown"
                 self._progress.skip_standing(member, reason)
             return
+        unmet = [one for member in wanted for one in gate.unmet(self._seen, held, member.pgt_id)]
+        if unmet:
+            for member in wanted:
+                self._progress.skip(member, f"waiting for {unmet[0].name}, which its gate reads")
+            return
         self._session.execute("SAVEPOINT pgt_unit")
-        if all(self._run_member(member) for member in wanted):
+        if all(self._run_member(member) for member in wanted) and self._passes(wanted):
             self._session.execute("RELEASE SAVEPOINT pgt_unit")
             return
         self._session.execute("ROLLBACK TO SAVEPOINT pgt_unit; RELEASE SAVEPOINT pgt_unit")
         ids = [member.pgt_id for member in wanted]
-        self._progress.held.update(self._progress.blows.keys() & ids)
+        if len(unit) > 1:
+            blows = self._progress.blows.keys() | self._progress.gated.keys()
+            self._progress.held.update(blows.intersection(ids))
         self._progress.take_back(ids)
         for member in wanted:
             if member.pgt_id not in self._progress.results:
                 self._progress.skip(member, "its diamond could not be refreshed")
+
+    def _passes(self, wanted: list[Member]) -> bool:
+        """Run the gates of members that changed; what fails has its result then."""
+        passed = True
+        for member in wanted:
+            work, outcome = self._progress.done.get(member.pgt_id, (None, None))
+            tests = gate.judged(self._seen, member.pgt_id)
+            if not tests or outcome is None or not outcome.changed:
+                continue
+            settings = member.session_settings
+            try:
+                gate.require(
+                    self._session, self._schemas, member.pgt_id, member.name, settings, tests
+                )
+            except TrickleError as error:
+                self._progress.fail(member, error, work)
+                passed = False
+                if not isinstance(error, GateFailed):  # nothing more can be run before a rollback
+                    return False
+        return passed
 
     def _run_member(self, member: Member) -> bool:
         """Run one member; whether the others of its diamond may stay."""

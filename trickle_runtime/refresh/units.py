@@ -12,14 +12,19 @@ from trickle_runtime import dag
 Unit = tuple[int, ...]
 
 
-def arrange(reads: Mapping[int, Iterable[int]], atomic: Callable[[int], bool]) -> tuple[Unit, ...]:
+def arrange(
+    reads: Mapping[int, Iterable[int]],
+    atomic: Callable[[int], bool],
+    together: Iterable[frozenset[int]] = (),
+) -> tuple[Unit, ...]:
     """Return the units of a pass in the order in which they run.
 
-    A unit is a diamond (for a closing member for which ``atomic`` holds), or a single member.
+    A unit is a diamond (for a closing member for which ``atomic`` holds), one of the groups
+    ``together``, all of these that overlap, or a single member.
     """
     order = dag.topological_order(reads)
     unit_of = {node: frozenset([node]) for node in order}
-    for group in _convex(reads, dag.diamonds(reads, atomic)):
+    for group in _convex(reads, (*dag.diamonds(reads, atomic), *together)):
         unit_of.update(dict.fromkeys(group, group))
     between = {
         unit: {unit_of[one] for node in unit for one in reads[node] if one in reads} - {unit}

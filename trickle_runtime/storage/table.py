@@ -1,7 +1,8 @@
 """The statements that make the table behind a stream table.
 
-Invariant: a stream table has exactly the columns of its query, none of them declared NOT NULL;
-identity lives in indexes only. All of it is plain text that a caller executes in order.
+Invariant: a stream table has exactly the columns of its query, none of them declared NOT NULL here
+(its author's constraints come later); identity lives in indexes only. All of it is plain text that
+a caller executes in order.
 """
 
 from __future__ import annotations
@@ -80,12 +81,14 @@ def identity_statements(
     columns: Sequence[OutputColumn],
     key: Sequence[str] | None,
     spec: PartitionSpec | None = None,
+    *,
+    name: str | None = None,
 ) -> list[str]:
-    """Return the statements for the indexes by which a refresh finds rows.
+    """Return the statements for the indexes by which a refresh finds rows; ``name`` to compare.
 
     An empty key (a table of at most one row) needs none, nor do rows that can't be hashed.
     """
-    name = names.new_identity()
+    name = name or names.new_identity()
     if key is None:
         return _hash_index(name, relation, columns)
     if not key:

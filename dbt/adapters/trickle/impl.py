@@ -6,7 +6,8 @@ Invariant: no logic. A verb on a stream table is in ``stream_tables``, an operat
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from threading import local
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +15,7 @@ from dbt.adapters.base import available
 from dbt.adapters.capability import Capability, CapabilityDict, CapabilitySupport, Support
 from dbt.adapters.postgres.impl import PostgresAdapter
 
-from dbt.adapters.trickle import catalog, operations, stream_tables
+from dbt.adapters.trickle import catalog, gates, operations, replacements, stream_tables
 from dbt.adapters.trickle.connections import StreamTables, TrickleConnectionManager
 from dbt.adapters.trickle.errors import runtime_errors, warns
 from dbt.adapters.trickle.indexes import IndexPlan, plan_indexes
@@ -23,16 +24,16 @@ from dbt.adapters.trickle.relation import TrickleRelation
 from dbt.adapters.trickle.relation_configs import (
     StreamTableChangeset,
     StreamTableConfig,
-    same_text,
 )
 from dbt.adapters.trickle.session import DbtSession
+from dbt.adapters.trickle.watching import watched
 from trickle_runtime.config import Schemas
 
 if TYPE_CHECKING:
     import agate
     from dbt.adapters.contracts.relation import RelationConfig
 
-    from trickle_runtime.api import Runtime
+    from trickle_runtime.api import FillProgress, Runtime
 
 
 class TrickleAdapter(PostgresAdapter):
@@ -54,6 +55,7 @@ class TrickleAdapter(PostgresAdapter):
     def __init__(self, config: Any, mp_context: Any) -> None:
         super().__init__(config, mp_context)
         self._installed = False
+        self._checked = False
         self._refreshed = False
         self._created = local()
 
@@ -82,12 +84,15 @@ class TrickleAdapter(PostgresAdapter):
         """Forget what an earlier model of this thread created."""
         self._created.relation = None
 
-    def post_model_hook(self, config: Mapping[str, Any], context: Any) -> None:
-        """Drop a stream table whose model failed after its creation was committed."""
+    def post_model_hook(self, config: Any, context: Any) -> None:
+        """Drop a stream table whose model failed; capture a table that took a source's place."""
         relation = getattr(self._created, "relation", None)
         self._created.relation = None
         if relation is not None:
             self._undo_creation(relation)
+        model = getattr(config, "model", None)
+        if self._installed and replacements.may_replace(model) and not self._in_transaction():
+            self._recapture(self.Relation.create_from(self.config, model))
 
     # What macros call about stream tables.
 
@@ -97,6 +102,11 @@ class TrickleAdapter(PostgresAdapter):
         desired = StreamTableConfig.from_relation_config(model)
         full = self.config.credentials.stream_tables == StreamTables.full
         return desired.with_mode("full") if full else desired
+
+    @available.parse(lambda *_, **__: [])
+    def trickle_gate_tests(self, unique_id: str) -> list[dict[str, Any]]:
+        """Return the compiled tests of severity error that read a model."""
+        return gates.compiled_tests(self.config, self.get_macro_resolver(), unique_id)
 
     @available.parse_none
     @runtime_errors
@@ -116,10 +126,10 @@ class TrickleAdapter(PostgresAdapter):
 
     @available.parse_none
     def stream_table_changes(
-        self, described: Mapping[str, Any], desired: StreamTableConfig, same_query: bool
+        self, described: Mapping[str, Any], desired: StreamTableConfig
     ) -> StreamTableChangeset | None:
         """Compare a stream table with its model."""
-        return stream_tables.changes(described, desired, same_query=same_query)
+        return stream_tables.changes(described, desired)
 
     @available.parse_none
     @runtime_errors
@@ -197,22 +207,25 @@ class TrickleAdapter(PostgresAdapter):
         return self._installed
 
     @available.parse_none
+    @runtime_errors
+    def trickle_check(self) -> None:
+        """See, once in a run, that an installed catalog fits this program."""
+        if not self._checked and self.trickle_installed():
+            self._runtime().check()
+            self._checked = True
+
+    @available.parse_none
     def trickle_first_row(self, table: agate.Table) -> dict[str, Any] | None:
         """Return the first row of a query's result as a dictionary."""
         rows = table.rows
         return dict(zip(table.column_names, rows[0].values(), strict=True)) if rows else None
 
     @available.parse_none
-    def trickle_same_text(self, stored: str, sql: str) -> bool:
-        """Whether two queries are the same text."""
-        return same_text(stored, sql)
-
-    @available.parse_none
     def trickle_index_plan(
-        self, found: agate.Table, wanted: Iterable[Mapping[str, Any]]
+        self, found: str | None, wanted: Iterable[Mapping[str, Any]]
     ) -> IndexPlan:
         """Decide which indexes to create and to drop."""
-        return plan_indexes(found.rows, wanted)
+        return plan_indexes(json.loads(found or "[]"), wanted)
 
     @available.parse_none
     def trickle_label_catalog(self, table: agate.Table, facts: agate.Table) -> agate.Table:
@@ -223,6 +236,16 @@ class TrickleAdapter(PostgresAdapter):
     def _undo_creation(self, relation: TrickleRelation) -> None:
         self.connections.rollback_if_open()
         stream_tables.drop(self._runtime(), _name(relation))
+
+    @warns("the stream tables that read it will capture it at their next refresh only")
+    def _recapture(self, relation: TrickleRelation) -> None:
+        if self.execute_macro("trickle_is_replaced_source", kwargs={"relation": relation}):
+            replacements.recapture(self._runtime(), _name(relation))
+
+    def _in_transaction(self) -> bool:
+        """Whether the model has ended without its commit: it failed."""
+        connection = self.connections.get_if_exists()
+        return connection is None or bool(connection.transaction_open)
 
     def _drop_views(self, relation: TrickleRelation) -> Callable[[], None]:
         """Return how to drop the views on a stream table; committed with what comes next."""
@@ -254,10 +277,16 @@ class TrickleAdapter(PostgresAdapter):
         runtime = self._runtime()
         if not self.trickle_installed():
             stream_tables.install(runtime)
-        message = stream_tables.create(runtime, _name(relation), desired, replace=replace)
+        with watched(_name(relation), self._fills):
+            message = stream_tables.create(runtime, _name(relation), desired, replace=replace)
         # Where a relation was replaced, which is gone by now, the stream table is kept.
         self._created.relation = None if replace else relation
         return message
+
+    def _fills(self) -> Sequence[FillProgress]:
+        """Ask how far fills are, in the watching thread."""
+        with self.connection_named("trickle_progress"):
+            return self._runtime().fills()
 
 
 def _name(relation: TrickleRelation) -> tuple[str, str]:

@@ -30,3 +30,6 @@ class TrickleConfig(PostgresConfig):
     append_only: Any = None
     refresh_on_run: Any = None
     capture_outside: Any = None
+    gate: Any = None
+    wait: Any = None
+    wait_timeout: Any = None

@@ -7,9 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, is_dataclass
+from inspect import signature
 from typing import TYPE_CHECKING, Any
 
-from trickle_runtime.errors import Diverged
+from jinja2 import Undefined
+
+from trickle_runtime.errors import Diverged, InvalidConfig
 
 if TYPE_CHECKING:
     from trickle_runtime.api import Runtime
@@ -127,10 +130,49 @@ VERBS: Mapping[str, Callable[..., Records]] = {
 }
 
 
+OPERATIONS = {"wait": "wait_until_fresh"}  # where a verb has another name than the operation
+
+
 def run(runtime: Runtime, verb: str, arguments: Mapping[str, Any]) -> list[str]:
-    """Run a verb; its records as lines of text, aligned under their names."""
-    given = {name: value for name, value in arguments.items() if value is not None}
-    return list(lines(VERBS[verb](runtime, **given)))
+    """Run a verb; its records as lines of text, aligned under their names.
+
+    Raises:
+        InvalidConfig: an argument is missing or of the wrong kind.
+    """
+    return list(lines(VERBS[verb](runtime, **_checked(verb, arguments))))
+
+
+def _checked(verb: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the arguments that were given; what a macro was not given is undefined."""
+    given = {
+        name: value
+        for name, value in arguments.items()
+        if value is not None and not isinstance(value, Undefined)
+    }
+    for parameter in list(signature(VERBS[verb]).parameters.values())[1:]:
+        value = given.get(parameter.name, parameter.default)
+        if value is parameter.empty:
+            raise InvalidConfig(
+                f"trickle_{OPERATIONS.get(verb, verb)} needs an argument {parameter.name!r}",
+                hint=f"Write --args '{{{parameter.name}: …}}'.",
+            )
+        if parameter.name == "timeout":
+            given["timeout"] = _seconds(value)
+        elif value is not None and not isinstance(value, str):
+            raise InvalidConfig(
+                f"{parameter.name} {value!r} is not valid", hint="Allowed: a text."
+            )
+    return given
+
+
+def _seconds(value: object) -> float:
+    try:
+        seconds = float(str(value))
+    except ValueError:
+        seconds = 0.0
+    if not 0 < seconds < float("inf"):
+        raise InvalidConfig(f"timeout {value!r} is not valid", hint="Allowed: seconds, above 0.")
+    return seconds
 
 
 def lines(records: Records) -> Iterable[str]:

@@ -8,7 +8,7 @@ that are allowed.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from difflib import get_close_matches
 from typing import Any
@@ -21,24 +21,38 @@ from dbt.adapters.relation_configs import (
 )
 from dbt_common.exceptions import DbtRuntimeError
 
-from trickle_runtime.config import StreamTableOptions
+from dbt.adapters.trickle import pgtrickle_names
+from dbt.adapters.trickle.model_constraints import constraints
+from trickle_runtime.config import Constraint, GateTest, StreamTableOptions
 from trickle_runtime.errors import InvalidConfig
 
 OPTION_NAMES = tuple(option.name for option in fields(StreamTableOptions))
 META_KEY = "trickle"
+IMPOSSIBLE = {
+    "sql_header": "Use a pre_hook, or a function that the query calls.",
+    "unlogged": "A stream table is logged, so that it survives a crash together with its state.",
+}
+OF_INCREMENTAL = (
+    "incremental_strategy",
+    "incremental_predicates",
+    "on_schema_change",
+    "merge_update_columns",
+    "merge_exclude_columns",
+    "batch_size",
+)
 # Options that do something at creation only.
 AT_CREATION = frozenset({"initialize"})
 REFRESH_ON_RUN = ("auto", "true", "false")
-KNOWN = (*OPTION_NAMES, "refresh_on_run", "capture_outside")
+OF_DBT = ("refresh_on_run", "capture_outside", "gate", "wait", "wait_timeout")
+KNOWN = (*OPTION_NAMES, *OF_DBT)
 
 
 @dataclass(frozen=True)
 class StreamTableConfig(RelationConfigBase):
     """The stream table that a model describes.
 
-    ``refresh_on_run`` and ``capture_outside`` concern dbt's runs only; the catalog does not keep
-    them. ``given`` are the options that the model names: a status that it does not name is left
-    alone.
+    What is in ``OF_DBT`` concerns dbt's runs only; the catalog does not keep it. ``given`` are the
+    options that the model names: a status that it does not name is left alone.
     """
 
     query: str = ""
@@ -46,6 +60,11 @@ class StreamTableConfig(RelationConfigBase):
     given: frozenset[str] = frozenset()
     refresh_on_run: str = "auto"
     capture_outside: bool = False
+    gate: bool = False  # whether the model's tests are run on new rows before they are committed
+    wait: bool = False  # whether a run ends when all that is committed has arrived
+    wait_timeout: float = 300.0
+    tests: tuple[GateTest, ...] = ()  # of the gate
+    constraints: tuple[Constraint, ...] = ()
     doubts: tuple[str, ...] = ()  # keys that look like misspelled options
 
     @classmethod
@@ -57,18 +76,25 @@ class StreamTableConfig(RelationConfigBase):
                 ``meta.trickle``.
         """
         try:
+            _refuse_impossible(model)
             parsed = cls._parse(model.compiled_code or "", _given_values(model))
-            return replace(parsed, doubts=_doubts(model))
+            return replace(parsed, constraints=constraints(model), doubts=_doubts(model))
         except InvalidConfig as error:
             hint = f" {error.hint}" if error.hint else ""
             raise DbtRuntimeError(f"Model {model.name!r}: {error.message}.{hint}") from error
 
     @classmethod
     def _parse(cls, query: str, values: dict[str, Any]) -> StreamTableConfig:
-        refresh_on_run = _choice("refresh_on_run", values.pop("refresh_on_run", "auto"))
-        outside = _flag("capture_outside", values.pop("capture_outside", False))
-        options = StreamTableOptions.parse(values)
-        return cls(query, options, frozenset(values), refresh_on_run, outside)
+        own = {name: _PARSERS[name](name, values.pop(name)) for name in OF_DBT if name in values}
+        return cls(query, StreamTableOptions.parse(values), frozenset(values), **own)
+
+    def with_tests(self, tests: Iterable[Mapping[str, str]]) -> StreamTableConfig:
+        """Return the same configuration with the compiled tests of its gate."""
+        return replace(self, tests=tuple(GateTest(one["name"], one["query"]) for one in tests))
+
+    def with_query(self, query: str) -> StreamTableConfig:
+        """Return the same configuration with another text of its query."""
+        return replace(self, query=query)
 
     def with_mode(self, refresh_mode: str) -> StreamTableConfig:
         """Return the same configuration with another refresh mode (that of the target)."""
@@ -120,7 +146,11 @@ class StreamTableChangeset:
 
 
 def changeset(
-    existing: StreamTableOptions, desired: StreamTableConfig, *, same_query: bool
+    existing: StreamTableOptions,
+    desired: StreamTableConfig,
+    *,
+    same_query: bool,
+    same_constraints: bool = True,
 ) -> StreamTableChangeset | None:
     """Compare; ``None`` where nothing differs."""
     compared = set(desired.alteration_options())
@@ -128,14 +158,11 @@ def changeset(
     names = [name for name in before.changes(after) if name in compared]
     if not same_query:
         names.insert(0, "query")
+    if not same_constraints:
+        names.append("constraints")
     alter = RelationConfigChangeAction.alter
     changes = tuple(StreamTableChange(action=alter, context=name) for name in names)
     return StreamTableChangeset(changes) if changes else None
-
-
-def same_text(one: str, other: str) -> bool:
-    """Whether two queries are the same text up to blanks at the ends and a final semicolon."""
-    return one.strip().rstrip(";").rstrip() == other.strip().rstrip(";").rstrip()
 
 
 def _given_values(model: RelationConfig) -> dict[str, Any]:
@@ -149,12 +176,27 @@ def _given_values(model: RelationConfig) -> dict[str, Any]:
         value = config.get(name)
         if value is not None:
             values[name] = value
-    return values
+    return pgtrickle_names.translated(values)
+
+
+def _refuse_impossible(model: RelationConfig) -> None:
+    """Refuse what other materializations obey and a stream table can't."""
+    for key, instead in IMPOSSIBLE.items():
+        if model.config.get(key):
+            raise InvalidConfig(f"{key} is not possible on a stream table", hint=instead)
+    pgtrickle_names.refuse_impossible(model.config)
+    schema, identifier = getattr(model, "schema", ""), getattr(model, "identifier", model.name)
+    pgtrickle_names.refuse_other_name(model.config, schema, identifier)
 
 
 def _doubts(model: RelationConfig) -> tuple[str, ...]:
-    """Say which unknown keys may be meant for us: dbt takes any key without a word."""
-    found: list[str] = []
+    """Say which keys mean nothing here, and which may be misspelled: dbt takes any key."""
+    found = [
+        f"{key!r} means nothing to a stream table, which is maintained by what changes"
+        for key in OF_INCREMENTAL
+        if model.config.get(key) not in (None, "ignore")
+    ]
+    found += pgtrickle_names.doubts(model.config)
     for key in getattr(model.config, "extra", {}):
         near = [] if key in KNOWN else get_close_matches(key, KNOWN, n=1, cutoff=0.8)
         found += [f"{key!r} is no option of a stream table; {name!r}?" for name in near]
@@ -186,3 +228,18 @@ def _flag(name: str, value: object) -> bool:
     if not isinstance(value, bool):
         raise InvalidConfig(f"{name} {value!r} is not valid", hint="Allowed: true, false.")
     return value
+
+
+def _seconds(name: str, value: object) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not value > 0:
+        raise InvalidConfig(f"{name} {value!r} is not valid", hint="Allowed: seconds, above 0.")
+    return float(value)
+
+
+_PARSERS = {
+    "refresh_on_run": _choice,
+    "capture_outside": _flag,
+    "gate": _flag,
+    "wait": _flag,
+    "wait_timeout": _seconds,
+}

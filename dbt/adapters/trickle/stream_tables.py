@@ -7,26 +7,38 @@ api, and the words for what came of them.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from dbt.adapters.events.logging import AdapterLogger
+
+from dbt.adapters.trickle import gates
 from dbt.adapters.trickle.relation_configs import (
     StreamTableChangeset,
     StreamTableConfig,
     changeset,
 )
-from trickle_runtime.config import StreamTableOptions
-from trickle_runtime.errors import DatabaseError, FuseBlown, HasDependants, NotInstalled
+from trickle_runtime.config import Constraint, StreamTableOptions
+from trickle_runtime.errors import (
+    DatabaseError,
+    FuseBlown,
+    HasDependants,
+    NotActive,
+    NotInstalled,
+)
 
 if TYPE_CHECKING:
     from trickle_runtime.api import AlterResult, RefreshResult, Runtime
 
+logger = AdapterLogger("Trickle")
 Name = tuple[str, str]
 Described = Mapping[str, Any]
 INITIATED_BY = "dbt"
 INSUFFICIENT_PRIVILEGE = "42501"
+WORTH_TELLING_S = 0.1
 _OPTIONS = (
     "schedule",
     "refresh_mode",
@@ -84,17 +96,26 @@ def create(runtime: Runtime, name: Name, desired: StreamTableConfig, *, replace:
         desired.query,
         **desired.creation_options(),
         replace_relation=replace,
+        gate=desired.tests,
+        constraints=desired.constraints,
         initiated_by=INITIATED_BY,
     )
+    _tell_of_gate(runtime, name, desired)
+    if desired.wait:
+        runtime.wait(name, desired.wait_timeout)
     reasons = [one.message for one in info.reasons if one.severity == "WARNING"]
-    return _say("created", _full(info.effective_mode, reasons))
+    what = "created, resumed" if info.resumed else "created"
+    return _say(what, _full(info.effective_mode, reasons))
 
 
-def changes(
-    described: Described, desired: StreamTableConfig, *, same_query: bool
-) -> StreamTableChangeset | None:
+def changes(described: Described, desired: StreamTableConfig) -> StreamTableChangeset | None:
     """Compare a stream table with its model."""
-    return changeset(_options(described), desired, same_query=same_query)
+    return changeset(
+        _options(described),
+        desired,
+        same_query=described["same_query"],
+        same_constraints=_constraints(described) == list(desired.constraints),
+    )
 
 
 def alter(
@@ -106,8 +127,9 @@ def alter(
 ) -> str:
     """Apply what changed; ``drop_views`` drops views on the table that are in the way."""
     result = _alter(runtime, name, desired, drop_views, anew="query" in found.names)
+    _tell_of_gate(runtime, name, desired)
     if found.requires_full_refresh:
-        return _say(f"replaced ({', '.join(found.names)})")
+        return _say(f"replaced ({', '.join(found.names)})", _full_now(runtime, name))
     return _say(f"altered {', '.join(result.changed or found.names)}")
 
 
@@ -139,6 +161,8 @@ def _alter(
         runtime.alter_stream_table,
         name,
         query=query,
+        gate=desired.tests,
+        constraints=desired.constraints,
         initiated_by=INITIATED_BY,
         **desired.alteration_options(),
     )
@@ -152,7 +176,40 @@ def _alter(
 def refresh(
     runtime: Runtime, name: Name, desired: StreamTableConfig, described: Described
 ) -> Outcome:
-    """Bring an unchanged stream table up to date, unless something else does."""
+    """Bring an unchanged stream table up to date, unless something else does.
+
+    Raises:
+        GateFailed: a test of its gate fails on the new rows.
+        FuseBlown: one did so before.
+        NotActive, WaitTimeout: the model waits, and what is committed does not arrive.
+    """
+    altered = _update_gate(runtime, name, desired, described)
+    outcome = _refresh(runtime, name, desired, described)
+    waited = _wait(runtime, name, desired, described) if desired.wait else None
+    words = ", ".join(filter(None, [altered, outcome.words, waited]))
+    return replace(outcome, words=words)
+
+
+def _update_gate(
+    runtime: Runtime, name: Name, desired: StreamTableConfig, described: Described
+) -> str | None:
+    """Store the tests of the gate where they are others by now."""
+    if not gates.differs(described, desired.tests):
+        return None
+    result = runtime.alter_stream_table(name, gate=desired.tests, initiated_by=INITIATED_BY)
+    _tell_of_gate(runtime, name, desired)
+    return "altered gate" if result.changed else None
+
+
+def _tell_of_gate(runtime: Runtime, name: Name, desired: StreamTableConfig) -> None:
+    """Say which tests are not run yet; the relations that they read may come in this run."""
+    for note in gates.not_run_yet(runtime, name) if desired.tests else ():
+        logger.info(f"{name[0]}.{name[1]}: {note}")
+
+
+def _refresh(
+    runtime: Runtime, name: Name, desired: StreamTableConfig, described: Described
+) -> Outcome:
     reason = _why_not(desired, described)
     if reason is not None:
         return Outcome(reason)
@@ -161,12 +218,17 @@ def refresh(
     try:
         result = runtime.refresh(name, initiated_by=INITIATED_BY)
     except FuseBlown as error:
+        if described["blown_by_gate"]:
+            raise
         warning = f"{error} Reset it with `dbt run-operation trickle_reset_fuse`."
         return Outcome("not refreshed: its fuse is blown", warning=warning)
     if result.action == "NO_DATA":
         return Outcome("")
     if result.status == "skipped":
         return Outcome(f"not refreshed: {result.reason}")
+    if result.action == "FULL" and described["effective_mode"] == "full":
+        reasons = _warnings(json.loads(described["mode_reasons"]))
+        result = replace(result, reason="; ".join(reasons) or result.reason)
     return Outcome(f"refreshed {_counts(result)}", refreshed=True)
 
 
@@ -177,9 +239,27 @@ def _why_not(desired: StreamTableConfig, described: Described) -> str | None:
     if desired.refresh_on_run == "false":
         return "not refreshed: refresh_on_run is false"
     kept_fresh = described["daemon_is_running"] and not described["source_replaced"]
-    if desired.refresh_on_run == "auto" and kept_fresh and described["status"] == "active":
+    automatic = desired.refresh_on_run == "auto" and not desired.wait
+    if automatic and kept_fresh and described["status"] == "active":
         return "kept fresh by the daemon"
     return None
+
+
+def _wait(
+    runtime: Runtime, name: Name, desired: StreamTableConfig, described: Described
+) -> str | None:
+    """Return when all that is committed now has arrived; how long it took, if it took time."""
+    if described["status"] == "paused":
+        raise NotActive("wait is true, but the stream table is paused", hint="Resume it.")
+    if desired.refresh_on_run == "false" and not described["daemon_is_running"]:
+        raise NotActive(
+            "wait is true, but refresh_on_run is false and no daemon is running",
+            hint="Start trickle-runtime serve, or leave refresh_on_run out.",
+        )
+    started = time.perf_counter()
+    runtime.wait(name, desired.wait_timeout)
+    seconds = time.perf_counter() - started
+    return f"waited {seconds:.1f} s" if seconds >= WORTH_TELLING_S else None
 
 
 def _counts(result: RefreshResult) -> str:
@@ -198,6 +278,16 @@ def _full(mode: str, reasons: list[str]) -> str | None:
     return f"FULL: {'; '.join(reasons)}" if reasons else "FULL"
 
 
+def _full_now(runtime: Runtime, name: Name) -> str | None:
+    """Say why a new query is computed in full, if it is."""
+    (status,) = runtime.status(name)
+    return _full(status.mode, _warnings(status.mode_reasons))
+
+
+def _warnings(reasons: Iterable[Mapping[str, Any]]) -> list[str]:
+    return [str(one["message"]) for one in reasons if one["severity"] == "WARNING"]
+
+
 def _say(what: str, more: str | None = None) -> str:
     return f"STREAM TABLE {what}" + (f", {more}" if more else "")
 
@@ -213,6 +303,13 @@ def _options(described: Described) -> StreamTableOptions:
     return StreamTableOptions.parse(values)
 
 
+def _constraints(described: Described) -> list[Constraint]:
+    return [
+        Constraint(one["kind"], tuple(one["columns"]), one["expression"], one["name"])
+        for one in json.loads(described["constraints"] or "[]")
+    ]
+
+
 def drop(runtime: Runtime, name: Name) -> None:
     """Drop a stream table and all that was kept for it, as dbt drops: with views on it.
 
@@ -222,10 +319,13 @@ def drop(runtime: Runtime, name: Name) -> None:
 
 
 def release_schema(runtime: Runtime, schema: str) -> None:
-    """Drop the stream tables of a schema, and what is left of relations that are gone."""
+    """Drop the stream tables of a schema, and what is left of relations that are gone.
+
+    Those of other schemas stay, as tables do, and say what they lack at their next refresh.
+    """
     for one in runtime.status():
         if one.schema == schema:
-            runtime.drop_stream_table((one.schema, one.name), cascade=True, if_exists=True)
+            drop(runtime, (one.schema, one.name))
     runtime.cleanup()
 
 

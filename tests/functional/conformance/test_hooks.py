@@ -9,6 +9,8 @@ from dbt.tests.adapter.hooks import test_model_hooks, test_run_hooks
 
 from tests.functional import observe
 
+pytestmark = pytest.mark.slow
+
 FIELDS = (
     "test_state",
     "target_dbname",

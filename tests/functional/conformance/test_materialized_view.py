@@ -56,6 +56,7 @@ class MaterializedViewCase(MaterializedViewBasic):
         return relation_type(project, relation)
 
 
+@pytest.mark.slow
 class TestMaterializedView(MaterializedViewCase):
     @staticmethod
     def refresh_materialized_view(project: Any, relation: TrickleRelation) -> None:

@@ -8,6 +8,7 @@ import pytest
 from dbt.tests.util import run_dbt
 
 from tests.functional import observe
+from tests.functional.stream_table.test_operations import operate
 
 TOTALS = """
 {{ config(materialized='stream_table', unique_key='region') }}
@@ -29,6 +30,7 @@ models:
     latest_version: 1
     versions: [{v: 1, defined_in: totals}]
     access: protected
+    config: {group: analysts, meta: {owner: ada}, tags: [nightly]}
     columns:
       - name: region
         data_tests: [unique, not_null]
@@ -40,6 +42,9 @@ unit_tests:
         rows: [{region: n, value: 1}, {region: n, value: 2}]
     expect:
       rows: [{region: n, total: 3}]
+groups:
+  - name: analysts
+    owner: {name: ada}
 exposures:
   - name: dashboard
     type: dashboard
@@ -66,6 +71,9 @@ class TestEcosystem:
         assert statuses <= {"success", "pass", "no-op"}
         observe.execute(project, "update {schema}.numbers set value = 11 where region = 'n'")
         run_dbt(["build", "--exclude", "resource_type:seed"])
+        assert set(observe.run("run", "--select", "tag:nightly")) == {"totals"}
+        for name in ("totals", "totals.v1"):
+            assert f"{project.test_schema}.totals_v1" in operate("trickle_refresh", name=name)
         history = "select region, total from {schema}.totals_history order by dbt_updated_at, 1"
         assert observe.rows(project, history) == [("n", 10), ("s", 20), ("n", 11)]
         query = "select region, sum(value) as total from {schema}.numbers group by region"
@@ -80,6 +88,7 @@ group by a.id
 """
 
 
+@pytest.mark.slow
 class TestManyThreads:
     """Models lock the same two sources in opposite orders."""
 
@@ -100,13 +109,14 @@ class TestManyThreads:
             for first, second in [orders[number % 2]]
         }
 
-    def test_created_and_refreshed_at_once(self, project: Any) -> None:
-        observe.run("seed")
-        for _ in range(2):
-            observe.run("run")
-            observe.execute(project, "insert into {schema}.one values (3)")
-            messages = observe.run("run")
-            assert all("refreshed +" in message for message in messages.values()), messages
-            for name in messages:
-                observe.execute(project, f"drop table {{schema}}.{name} cascade")
-        observe.execute(project, "insert into {schema}.two values (4)")
+    @pytest.mark.parametrize("number", range(20))
+    def test_created_and_refreshed_at_once(self, project: Any, number: int) -> None:
+        if number == 0:
+            observe.run("seed")
+        observe.run("run")
+        observe.execute(project, f"insert into {{schema}}.one values ({100 + number})")
+        observe.execute(project, f"insert into {{schema}}.two values ({100 + number})")
+        messages = observe.run("run")
+        assert all("refreshed +" in message for message in messages.values()), messages
+        for name in messages:
+            observe.execute(project, f"drop table {{schema}}.{name} cascade")

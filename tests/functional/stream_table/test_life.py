@@ -120,6 +120,45 @@ class TestFilledLater:
         assert observe.difference(project, "totals", TOTALS_QUERY) == []
 
 
+class TestFull:
+    """A query that can't be maintained by changes: each message says why."""
+
+    @pytest.fixture(scope="class")
+    def models(self) -> dict[str, str]:
+        return {"orders.sql": ORDERS, "totals.sql": TOTALS % ""}
+
+    def test_why(self, project: Any) -> None:
+        observe.run("run")
+        volatile = (TOTALS % "").replace("as total", "as total, random() < 2 as sure")
+        observe.write_model(project, "totals", volatile)
+        message = observe.run("run")["totals"]
+        assert message.startswith("STREAM TABLE replaced (query), FULL: ")
+        why = message.partition("FULL: ")[2]
+        assert "random" in why
+        observe.execute(project, "insert into {schema}.orders values (4, 'c', 5)")
+        message = observe.run("run")["totals"]
+        assert message.startswith("STREAM TABLE refreshed +1 -0 in ")
+        assert message.endswith(f"(FULL: {why})")
+        observe.execute(project, "drop table {schema}.totals cascade")
+        assert observe.run("run")["totals"] == f"STREAM TABLE created, FULL: {why}"
+
+
+PYTHON = """
+def model(dbt, session):
+    dbt.config(materialized="stream_table")
+    return None
+"""
+
+
+class TestPython:
+    @pytest.fixture(scope="class")
+    def models(self) -> dict[str, str]:
+        return {"snake.py": PYTHON}
+
+    def test_is_refused(self, project: Any) -> None:
+        assert "only supports languages" in observe.run("run", expect_pass=False)["snake"]
+
+
 class TestErrors:
     @pytest.fixture(scope="class")
     def models(self) -> dict[str, str]:
@@ -129,6 +168,11 @@ class TestErrors:
         messages = observe.run("run", expect_pass=False)
         for part in ("totals", "fuse", "perhaps", "off, on, auto"):
             assert part in messages["totals"]
+
+    def test_a_model_that_reads_itself(self, project: Any) -> None:
+        text = "{{ config(materialized='stream_table') }} select 1 as id from {{ this }}"
+        observe.write_model(project, "totals", text)
+        assert "totals reads itself" in observe.run("run", expect_pass=False)["totals"]
 
     def test_wrong_sql_leaves_nothing(self, project: Any) -> None:
         observe.run("run", "--select", "orders")

@@ -26,7 +26,13 @@ sources:
   - name: marts
     schema: "{{ target.schema }}"
     freshness: {error_after: {count: 1, period: hour}}
-    tables: [{name: subject}]
+    tables:
+      - name: subject
+      - name: by_query
+        identifier: subject
+        loaded_at_query: >
+          select data_timestamp from pgtrickle.pgt_stream_tables
+          where pgt_relid = '{{ target.schema }}.subject'::regclass
 """
 QUERY = "select id, value from {schema}.numbers"
 AGE = "update pgtrickle.pgt_stream_tables set data_timestamp = now() - interval '2 hours'"
@@ -103,9 +109,32 @@ class TestOperations:
         assert observe.one(project, "select to_regclass('{schema}.subject')") is None
         assert observe.orphans(project) == []
 
-    def test_an_unknown_name(self, project: Any) -> None:
-        logs = operate("trickle_pause", name="nothing", expect_pass=False)
-        assert "no stream table" in logs
+    @pytest.mark.parametrize(
+        ("operation", "arguments", "words"),
+        [
+            ("trickle_pause", {"name": "nothing"}, ["no stream table", "nothing"]),
+            ("trickle_pause", {}, ["trickle_pause needs", "'name'"]),
+            ("trickle_drop", {"name": 5}, ["name 5", "a text"]),
+            ("trickle_validate", {}, ["trickle_validate needs", "'query'"]),
+            ("trickle_refresh", {"name": "subject", "mode": "fast"}, ["differential, full"]),
+            (
+                "trickle_reset_fuse",
+                {"name": "subject", "action": "ignore"},
+                ["'ignore'", "apply, reinitialize, skip_changes"],
+            ),
+            (
+                "trickle_wait_until_fresh",
+                {"name": "subject", "timeout": "long"},
+                ["timeout 'long'", "seconds"],
+            ),
+        ],
+    )
+    def test_a_wrong_argument(
+        self, project: Any, operation: str, arguments: dict[str, Any], words: list[str]
+    ) -> None:
+        logs = operate(operation, expect_pass=False, **arguments)
+        for word in words:
+            assert word in logs
 
     def test_generic_tests(self, project: Any) -> None:
         assert {result.status for result in run_dbt(["test"])} == {"pass"}
@@ -129,10 +158,10 @@ class TestOperations:
 
     def test_source_freshness_by_metadata(self, project: Any) -> None:
         results = run_dbt(["source", "freshness"])
-        assert [result.status for result in results] == ["pass"]
+        assert [result.status for result in results] == ["pass", "pass"]
         observe.execute(project, AGE)
         results = run_dbt(["source", "freshness"], expect_pass=False)
-        assert [result.status for result in results] == ["error"]
+        assert [result.status for result in results] == ["error", "error"]
 
     def test_docs(self, project: Any) -> None:
         run_dbt(["docs", "generate"])
@@ -144,3 +173,6 @@ class TestOperations:
         assert subject["metadata"]["type"] == "STREAM TABLE"
         assert subject["stats"]["schedule"]["value"] == "1m"
         assert "differential" in subject["stats"]["mode"]["value"]
+        assert subject["stats"]["status"]["value"] == "active"
+        assert subject["stats"]["last_refresh"]["value"].startswith("20")
+        assert int(subject["stats"]["lag"]["value"]) >= 0

@@ -13,6 +13,22 @@ from tests.functional import observe
 ROLE = "dbt_test_plain"
 
 
+class TestOldCatalog:
+    @pytest.fixture(scope="class")
+    def models(self) -> dict[str, str]:
+        return {"stream.sql": "{{ config(materialized='stream_table') }} select 1 as id"}
+
+    def test_a_run_says_what_to_do(self, project: Any) -> None:
+        observe.run("run")
+        last = "select max(number) from pgtrickle.pgt_migrations"
+        newest = observe.one(project, last)
+        observe.execute(project, f"delete from pgtrickle.pgt_migrations where number = {newest}")
+        message = observe.run("run", expect_pass=False)["stream"]
+        observe.execute(project, f"insert into pgtrickle.pgt_migrations values ({newest}, 'last')")
+        assert f"the catalog has version {newest - 1}" in message
+        assert "trickle-runtime upgrade" in message
+
+
 class TestRoleWithoutRights:
     @pytest.fixture(scope="class")
     def dbt_profile_target(self, dbt_profile_target: Any, server: Any) -> Iterator[dict[str, Any]]:

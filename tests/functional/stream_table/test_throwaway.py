@@ -128,6 +128,31 @@ class TestTargetBuildsTables(Project):
         assert observe.difference(project, "subject", QUERY) == []
 
 
+class TestTargetsOfOneSchema(Project):
+    """Two targets on one schema: the table is what the target of the run says."""
+
+    @pytest.fixture(scope="class")
+    def dbt_profile_data(self, unique_schema: str, dbt_profile_target: Any) -> dict[str, Any]:
+        here = {**dbt_profile_target, "schema": unique_schema}
+        kinds = ("maintain", "full", "table")
+        outputs = {kind: {**here, "stream_tables": kind} for kind in kinds}
+        return {"test": {"outputs": outputs, "target": "maintain"}}
+
+    def test_there_and_back(self, project: Any) -> None:
+        observe.run("run")
+        assert observe.run("run", "--target", "table")["subject"].startswith("SELECT 2")
+        assert not observe.is_stream_table(project, "subject")
+        assert observe.triggers(project, "numbers") == []
+        assert observe.orphans(project) == []
+        assert observe.run("run")["subject"] == "STREAM TABLE created"
+        message = observe.run("run", "--target", "full")["subject"]
+        assert "refresh_mode" in message
+        assert observe.setting(project, "subject", "effective_mode") == "full"
+        observe.run("run")
+        assert observe.setting(project, "subject", "effective_mode") == "differential"
+        assert observe.difference(project, "subject", QUERY) == []
+
+
 class TestTargetRefreshesFully(Project):
     @pytest.fixture(scope="class")
     def dbt_profile_target(self, dbt_profile_target: Any) -> dict[str, Any]:

@@ -107,6 +107,7 @@ class TestUpkeep:
         assert observe.one(project, "select to_regclass('{schema}.mine') is not null")
 
 
+@pytest.mark.slow
 class TestPartitionedIndexes(TestUpkeep):
     """The same on a partitioned stream table."""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from dbt.tests.util import run_dbt
 
 from tests.functional import observe
 
@@ -62,6 +63,46 @@ class TestUpstream:
             assert observe.oid(project, "total") == before
         assert observe.orphans(project) == []
 
+    @pytest.mark.parametrize("materialized", ["table", "incremental"])
+    def test_a_replaced_table_is_captured_by_its_own_run(
+        self, project: Any, materialized: str
+    ) -> None:
+        text = TABLE.format(materialized=materialized, factor=1)
+        observe.write_model(project, "middle", text)
+        observe.run("run")
+        observe.run("run", "--select", "middle", "--full-refresh")
+        assert observe.triggers(project, "middle") != []
+        assert "another relation" in observe.setting(project, "total", "reinit_reason")
+        observe.execute(project, "insert into {schema}.middle values (50, 500)")
+        run = observe.run("run", "--select", "total")["total"]
+        assert "is another relation now" in run
+        observe.execute(project, "insert into {schema}.middle values (51, 510)")
+        assert "REINITIALIZE" not in observe.run("run", "--select", "total")["total"]
+        self.exact(project)
+        assert observe.setting(project, "total", "reinit_reason") is None
+        assert observe.orphans(project) == []
+
+    def test_a_replaced_seed_is_captured_by_its_own_run(self, project: Any) -> None:
+        observe.run("run")
+        observe.run("seed", "--full-refresh")
+        assert observe.triggers(project, "numbers") != []
+        observe.run("run")
+        self.exact(project)
+
+    def test_what_a_rebuilt_model_costs(self, project: Any) -> None:
+        for materialized, cost in (("view", ""), ("table", "REINITIALIZE: ")):
+            text = TABLE.format(materialized=materialized, factor=1)
+            observe.write_model(project, "middle", text)
+            observe.run("run")
+            assert observe.run("run")["total"].startswith(
+                "STREAM TABLE refreshed +0 -0 in 0" if cost else "STREAM TABLE unchanged"
+            )
+            observe.execute(project, "update {schema}.numbers set value = value + 1")
+            message = observe.run("run")["total"]
+            assert message.startswith("STREAM TABLE refreshed +0 ~1 -0 in 0.")
+            assert ("is another relation now" in message) == bool(cost)
+            self.exact(project)
+
     def test_a_model_that_is_rebuilt_alone(self, project: Any) -> None:
         observe.write_model(project, "middle", TABLE.format(materialized="table", factor=1))
         observe.run("run")
@@ -101,6 +142,7 @@ class TestUpstream:
         (project.project_root / "models" / "parities_pr.sql").remove()
         observe.run("run")
         self.exact(project)
+        assert observe.orphans(project) == []
 
     def test_dbts_own_drop_schema_leaves_nothing(self, project: Any) -> None:
         observe.run("run")
@@ -111,12 +153,63 @@ class TestUpstream:
         relation = project.adapter.Relation.create(
             database=project.database, schema=f"{project.test_schema}_pr_2"
         )
+        above = f"select * from {relation.schema}.parities_pr"
+        text = "{{ config(materialized='stream_table', capture_outside=true) }} " + above
+        observe.write_model(project, "above_pr", text)
+        observe.run("run", "--select", "above_pr")
         with project.adapter.connection_named("drop"):
             project.adapter.drop_schema(relation)
         assert observe.orphans(project) == []
         observe.execute(project, "insert into {schema}.numbers values (12, 1)")
+        # What reads it from elsewhere stays, and says what it lacks.
+        assert observe.one(project, "select count(*) > 0 from {schema}.above_pr")
+        messages = observe.run("run", expect_pass=False)
+        assert "parities_pr" in messages["above_pr"]
+        run_dbt(["run-operation", "trickle_drop", "--args", "{name: above_pr}"])
+        (project.project_root / "models" / "above_pr.sql").remove()
         observe.run("run")
         self.exact(project)
+
+
+HISTORY = """
+{% snapshot history %}
+{{ config(unique_key='id', strategy='check', check_cols=['value']) }}
+select * from {{ ref('numbers') }}
+{% endsnapshot %}
+"""
+VERSIONS = """
+{{ config(materialized='stream_table') }}
+select id, count(*) as versions, bool_or(dbt_valid_to is null) as current
+from {{ ref('history') }} group by id
+"""
+VERSIONS_QUERY = """
+select id, count(*) as versions, bool_or(dbt_valid_to is null) as current
+from {schema}.history group by id
+"""
+
+
+class TestSnapshotUpstream:
+    @pytest.fixture(scope="class")
+    def seeds(self) -> dict[str, str]:
+        return {"numbers.csv": "id,value\n1,10\n2,20\n"}
+
+    @pytest.fixture(scope="class")
+    def snapshots(self) -> dict[str, str]:
+        return {"history.sql": HISTORY}
+
+    @pytest.fixture(scope="class")
+    def models(self) -> dict[str, str]:
+        return {"versions.sql": VERSIONS}
+
+    def test_it_is_followed(self, project: Any) -> None:
+        run_dbt(["build"])
+        for number in range(2):
+            observe.execute(project, "update {schema}.numbers set value = value + 1 where id = 1")
+            observe.execute(project, f"insert into {{schema}}.numbers values ({3 + number}, 1)")
+            results = run_dbt(["build", "--exclude", "resource_type:seed"])
+            messages = {result.node.name: result.message for result in results}
+            assert messages["versions"].startswith("STREAM TABLE refreshed +1 ~1 -0")
+            assert observe.difference(project, "versions", VERSIONS_QUERY) == []
 
 
 class TestTableUpstream:
@@ -126,11 +219,15 @@ class TestTableUpstream:
 
     @pytest.fixture(scope="class")
     def models(self) -> dict[str, str]:
-        return {"middle.sql": TABLE.format(materialized="table", factor=1), "total.sql": SUM}
+        return {
+            "middle.sql": TABLE.format(materialized="table", factor=1),
+            "between.sql": "select * from {{ ref('middle') }}",
+            "total.sql": SUM.replace("'middle'", "'between'"),
+        }
 
     def test_its_cost_is_told_once(self, project: Any) -> None:
         observe.run("seed")
-        warning = "which is materialized as table"
+        warning = "reads middle, which is materialized as table"
         _, logs = observe.run_logged("run")
         assert warning in logs
         _, logs = observe.run_logged("run")

@@ -142,25 +142,6 @@ def test_created_paused(rt, orders):
     assert rt.status("public.totals")[0].status == "paused"
 
 
-def test_interrupted_creation_is_started_over(rt, other, sql, orders, oracle, monkeypatch):
-    class Killed(BaseException):
-        pass
-
-    def die(*_):
-        raise Killed
-
-    monkeypatch.setattr(fill, "fill", die)
-    with pytest.raises(Killed):
-        rt.create_stream_table("public.totals", TOTALS)
-    monkeypatch.undo()
-    assert sql.value("SELECT status FROM pgtrickle.pgt_stream_tables") == "initializing"
-    sql("INSERT INTO orders VALUES (1000, 1, 5)")
-    assert rt.refresh_all()[0].status == "skipped"
-    other.create_stream_table("public.totals", TOTALS)
-    oracle(rt, "public.totals")
-    assert len(rt.status()) == 1
-
-
 def test_initializing_table_can_be_dropped(rt, sql, orders, monkeypatch):
     monkeypatch.setattr(fill, "fill", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
     with pytest.raises(KeyboardInterrupt):

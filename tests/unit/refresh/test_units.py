@@ -25,6 +25,15 @@ def test_diamond_is_one_unit():
     assert arrange(DIAMOND, always) == ((1, 2, 3, 4),)
 
 
+def test_what_a_gate_reads_is_one_unit_with_it():
+    reads = {1: (-100,), 2: (-200,), 3: (2,), 4: (-300,)}
+    assert arrange(reads, always, [frozenset({1, 3})]) == ((2,), (4,), (1, 3))
+
+
+def test_what_lies_between_joins_the_unit_of_a_gate():
+    assert arrange({1: (-100,), 2: (1,), 3: (2,)}, never, [frozenset({1, 3})]) == ((1, 2, 3),)
+
+
 def test_diamond_without_atomicity():
     assert arrange(DIAMOND, never) == ((1,), (2,), (3,), (4,))
 

@@ -22,24 +22,29 @@
     {{ return(materialization_table_default()) }}
   {%- endif -%}
 
+  {% do trickle_refuse_itself() %}
+
   {{ run_hooks(pre_hooks, inside_transaction=False) }}
 
   {{ run_hooks(pre_hooks, inside_transaction=True) }}
 
   {% if config.get('contract').enforced %}
     {{ get_assert_columns_equivalent(sql) }}
+    {% set desired = desired.with_query(trickle_in_contract_order(sql)) %}
   {% endif %}
 
-  {{ write(sql) }}
+  {{ write(desired.query) }}
 
   {% if throwaway %}
     {% do adapter.get_column_schema_from_query(get_empty_subquery_sql(sql)) %}
     {% set message = 'STREAM TABLE kept (' ~ throwaway ~ ')' %}
   {% else %}
-    {% set message = trickle_build_stream_table(existing_relation, target_relation, desired) %}
+    {% set found = [] %}
+    {% set message = trickle_build_stream_table(existing_relation, target_relation, desired, found) %}
+    {% set described = found[0] or trickle_describe_stream_table(target_relation) %}
+    {% set message = message ~ trickle_update_indexes(target_relation, described) %}
   {% endif %}
 
-  {% set message = message ~ trickle_update_indexes(target_relation) %}
   {% do store_raw_result(name='main', message=message, code='STREAM TABLE', rows_affected='-1') %}
 
   {% set recreated = existing_relation is none or not existing_relation.is_stream_table %}
@@ -59,6 +64,28 @@
   {{ return({'relations': [target_relation]}) }}
 
 {% endmaterialization %}
+
+
+{# The query with its columns in the order of the contract, as dbt's own tables have them. #}
+{% macro trickle_in_contract_order(sql) %}
+  {% set wanted = [] %}
+  {% for column in model.columns.values() %}
+    {% do wanted.append(column.name if column.quote else column.name | lower) %}
+  {% endfor %}
+  {% set given = adapter.get_column_schema_from_query(get_empty_subquery_sql(sql)) %}
+  {{ return(sql if given | map(attribute='name') | list == wanted else get_select_subquery(sql)) }}
+{% endmacro %}
+
+
+{# A stream table equals its query; one that reads itself has no such content. #}
+{% macro trickle_refuse_itself() %}
+  {%- if this.render() in sql -%}
+    {%- do exceptions.raise_compiler_error(
+      'Model ' ~ model.name ~ ' reads itself: {{ this }} has no meaning in a stream table. Select all rows; they are'
+      ~ ' maintained by what changes.'
+    ) -%}
+  {%- endif -%}
+{% endmacro %}
 
 
 {#

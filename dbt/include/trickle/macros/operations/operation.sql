@@ -1,7 +1,8 @@
 {# Run one verb of the runtime and print the rows it returns. #}
 {% macro trickle_operation(verb, arguments) %}
   {% if execute %}
-    {% if arguments.get('name') %}
+    {% do adapter.trickle_check() %}
+    {% if arguments.get('name') is string %}
       {% do arguments.update({'name': trickle_resolve(arguments['name'])}) %}
     {% endif %}
     {% for line in adapter.trickle_operation(verb, arguments) %}
@@ -16,10 +17,20 @@
 {% endmacro %}
 
 
-{# The table of a model of that name, or the name itself. #}
+{#
+  The table of a model of that name, or the name itself. As in ref(), a name without a version means
+  the latest one, and a model of this project comes before one of a package.
+#}
 {% macro trickle_resolve(name) %}
-  {% for node in graph.nodes.values() if node.resource_type == 'model' and node.name == name %}
-    {{ return(api.Relation.create(schema=node.schema, identifier=node.alias).render()) }}
+  {% set found = [] %}
+  {% for node in graph.nodes.values() if node.resource_type == 'model' %}
+    {% set latest = node.version is none or node.version == node.latest_version %}
+    {% if (node.name == name and latest) or (node.version is not none and node.name ~ '.v' ~ node.version == name) %}
+      {% do found.insert(0 if node.package_name == project_name else found | length, node) %}
+    {% endif %}
   {% endfor %}
+  {% if found %}
+    {{ return(api.Relation.create(schema=found[0].schema, identifier=found[0].alias).render()) }}
+  {% endif %}
   {{ return(name) }}
 {% endmacro %}

@@ -19,12 +19,21 @@
   where not t.is_populated
     or (
       now() - t.data_timestamp > {{ trickle_literal(max_lag) }}::interval
-      and (
-        t.reinit_reason is not null
-        or exists (select from {{ trickle_catalog('pgt_pending') }}(array[t.pgt_id]))
-      )
+      and {{ trickle_has_changes_sql('t') }}
     )
 {% endtest %}
+
+
+{# Whether a stream table has something to bring in. #}
+{% macro trickle_has_changes_sql(alias) %}
+  {%- set sql -%}
+    (
+      {{ alias }}.reinit_reason is not null
+      or exists (select from {{ trickle_catalog('pgt_pending') }}(array[{{ alias }}.pgt_id]))
+    )
+  {%- endset -%}
+  {{- return(sql) -}}
+{% endmacro %}
 
 
 {# The oid of the tested relation: a test of something that is not a stream table is an error. #}

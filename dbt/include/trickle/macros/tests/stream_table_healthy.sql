@@ -1,5 +1,8 @@
-{# Fails if a stream table is suspended, in error, not filled, diverged, or has a blown fuse. #}
-{% test stream_table_healthy(model) %}
+{#
+  Fails if a stream table is suspended, in error, not filled, diverged, or has a blown fuse; with
+  warn_seconds also if it has changes to bring in and content that is older.
+#}
+{% test stream_table_healthy(model, warn_seconds=none) %}
   select t.pgt_schema, t.pgt_name, t.status, t.fuse_state, t.blow_reason, t.last_error
   from {{ trickle_catalog('pgt_stream_tables') }} as t
   where t.pgt_relid = {{ trickle_tested_oid(model) }}
@@ -8,5 +11,11 @@
       or not t.is_populated
       or t.diverged
       or t.fuse_state = 'blown'
+      {%- if warn_seconds is not none %}
+      or (
+        now() - t.data_timestamp > make_interval(secs => {{ warn_seconds | float }})
+        and {{ trickle_has_changes_sql('t') }}
+      )
+      {%- endif %}
     )
 {% endtest %}

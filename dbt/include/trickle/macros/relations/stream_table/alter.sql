@@ -2,11 +2,13 @@
 {% macro trickle_alter_stream_table(relation, desired, changes) %}
   {%- if changes.requires_full_refresh -%}
     {{- log('Applying REPLACE to: ' ~ relation) -}}
-    {% do trickle_check_capture(sql, desired) %}
+    {% do trickle_check_capture(desired) %}
+    {% do trickle_warn_of_rebuilt_sources() %}
     {{ return(adapter.stream_table_alter(relation, desired, changes)) }}
   {%- endif -%}
   {{- log('Applying ALTER to: ' ~ relation) -}}
   {% set message = adapter.stream_table_alter(relation, desired, changes) %}
-  {% set outcome = trickle_bring_up_to_date(relation, desired) %}
+  {% set described = trickle_describe_stream_table(relation) %}
+  {% set outcome = trickle_bring_up_to_date(relation, desired, described) %}
   {{ return(message ~ (', ' ~ outcome.words if outcome.words else '')) }}
 {% endmacro %}

@@ -1,5 +1,10 @@
-{# create, replace, rebuild, alter, refresh or nothing; returns the message for the user. #}
-{% macro trickle_build_stream_table(existing_relation, target_relation, desired) %}
+{#
+  create, replace, rebuild, alter, refresh or nothing; returns the message for the user. `found`
+  gets what is known of a table whose indexes are as they were.
+#}
+{% macro trickle_build_stream_table(existing_relation, target_relation, desired, found) %}
+  {% do adapter.trickle_check() %}
+  {% set desired = desired.with_tests(trickle_gate(desired)) %}
 
   {% if existing_relation is none %}
     {{ return(trickle_create_stream_table(target_relation, desired)) }}
@@ -9,7 +14,7 @@
 
   {% endif %}
 
-  {% set described = trickle_describe_stream_table(target_relation) %}
+  {% set described = trickle_describe_stream_table(target_relation, desired.query) %}
   {% if described is none or described['status'] == 'initializing' %}
     {{ return(trickle_create_stream_table(target_relation, desired)) }}
   {% endif %}
@@ -18,12 +23,12 @@
     {{ return(trickle_rebuild_stream_table(target_relation, desired)) }}
   {% endif %}
 
-  {% set same_query = trickle_same_query(target_relation, described['query'], sql) %}
-  {% set changes = adapter.stream_table_changes(described, desired, same_query) %}
+  {% set changes = adapter.stream_table_changes(described, desired) %}
   {% set on_configuration_change = config.get('on_configuration_change') %}
 
   {% if changes is none %}
-    {{ return(trickle_refresh_stream_table(target_relation, desired)) }}
+    {% do found.append(described) %}
+    {{ return(trickle_refresh_stream_table(target_relation, desired, described)) }}
 
   {% elif on_configuration_change == 'apply' %}
     {{ return(trickle_alter_stream_table(target_relation, desired, changes)) }}

@@ -2,9 +2,9 @@
   Capture puts a trigger on each source. It is allowed on what this target builds, on declared dbt
   sources, on the schemas in the profile's capture_schemas, and anywhere with capture_outside: true.
 #}
-{% macro trickle_check_capture(sql, desired) %}
+{% macro trickle_check_capture(desired) %}
   {% if trickle_guards_capture(desired) %}
-    {% set outside = trickle_outside_relations(sql) %}
+    {% set outside = trickle_outside_relations(desired.query) %}
     {% if outside %}
       {% do exceptions.raise_compiler_error(
         'Maintaining ' ~ this ~ ' would put change capture on ' ~ outside | join(', ')

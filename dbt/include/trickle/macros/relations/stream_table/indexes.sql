@@ -3,9 +3,8 @@
   config no longer names. dbt's index names are md5 digests that carry a timestamp, so definitions
   are compared, and an index under any other name (the runtime's, a user's) is never dropped.
 #}
-{% macro trickle_update_indexes(relation) %}
-  {% set found = run_query(trickle_index_definitions_sql(relation)) %}
-  {% set plan = adapter.trickle_index_plan(found, config.get('indexes') or []) %}
+{% macro trickle_update_indexes(relation, described) %}
+  {% set plan = adapter.trickle_index_plan(described['indexes'], config.get('indexes') or []) %}
   {% for index in plan.create %}
     {% do run_query(get_create_index_sql(relation, index)) %}
   {% endfor %}
@@ -16,7 +15,7 @@
 {% endmacro %}
 
 
-{% macro trickle_index_definitions_sql(relation) %}
+{% macro trickle_index_definitions_sql(relid) %}
   select
     i.relname as name,
     m.amname as method,
@@ -28,6 +27,6 @@
   from pg_index x
   join pg_class i on i.oid = x.indexrelid
   join pg_am m on m.oid = i.relam
-  where x.indrelid = {{ trickle_oid(relation) }}
+  where x.indrelid = {{ relid }}
     and x.indpred is null
 {% endmacro %}

@@ -1,6 +1,6 @@
 {# --full-refresh: apply what changed and compute every row anew, in place where columns allow. #}
 {% macro trickle_rebuild_stream_table(relation, desired) %}
   {{- log('Applying REPLACE to: ' ~ relation) -}}
-  {% do trickle_check_capture(sql, desired) %}
+  {% do trickle_check_capture(desired) %}
   {{ return(adapter.stream_table_rebuild(relation, desired)) }}
 {% endmacro %}

@@ -1,6 +1,7 @@
 {# Another kind of relation has the name: it stays readable until the stream table is filled. #}
 {% macro trickle_replace_by_stream_table(existing_relation, relation, desired) %}
   {{- log('Applying REPLACE to: ' ~ existing_relation) -}}
-  {% do trickle_check_capture(sql, desired) %}
+  {% do trickle_check_capture(desired) %}
+  {% do trickle_warn_of_rebuilt_sources() %}
   {{ return(adapter.stream_table_replace(existing_relation, relation, desired)) }}
 {% endmacro %}

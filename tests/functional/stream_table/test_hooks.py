@@ -1,4 +1,4 @@
-"""Hooks in all four places, and the model's contract."""
+"""Hooks in all four places."""
 
 from __future__ import annotations
 
@@ -71,38 +71,6 @@ class TestHooks(HookCases):
     pass
 
 
+@pytest.mark.slow
 class TestHooksWithAutocommit(HookCases):
     autocommit = True
-
-
-CONTRACT = """
-models:
-  - name: contracted
-    config: {{contract: {{enforced: true}}}}
-    columns:
-      - {{name: id, data_type: {type}}}
-      - {{name: value, data_type: integer}}
-"""
-CONTRACTED = "{{ config(materialized='stream_table') }} select id, value from {{ ref('numbers') }}"
-
-
-class TestContract:
-    @pytest.fixture(scope="class")
-    def seeds(self) -> dict[str, str]:
-        return {"numbers.csv": "id,value\n1,10\n2,20\n"}
-
-    @pytest.fixture(scope="class")
-    def models(self) -> dict[str, str]:
-        return {"contracted.sql": CONTRACTED, "contracted.yml": CONTRACT.format(type="integer")}
-
-    def test_enforced_on_every_path(self, project: Any) -> None:
-        observe.run("seed")
-        observe.run("run")
-        assert observe.run("run")["contracted"] == "STREAM TABLE unchanged"
-        (project.project_root / "models" / "contracted.yml").write(CONTRACT.format(type="text"))
-        messages = observe.run("run", expect_pass=False)
-        assert "contract" in messages["contracted"].lower()
-        assert "TEXT" in messages["contracted"]
-        observe.execute(project, "drop table {schema}.contracted cascade")
-        observe.run("run", expect_pass=False)
-        assert observe.one(project, "select to_regclass('{schema}.contracted')") is None

@@ -1,0 +1,109 @@
+"""Ctrl-C during a long first fill: nothing is blocked, and the next run goes on from there."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import psycopg
+import pytest
+
+from dbt.adapters.trickle import watching
+from tests.functional import observe
+
+GATE = 4712
+SLOW = """
+{{ config(materialized='stream_table') }}
+select id, value from {{ ref('numbers') }} where {{ target.schema }}.blocked(id) is not null
+"""
+OTHER = "{{ config(materialized='stream_table') }} select id from {{ ref('numbers') }}"
+QUERY = "select id, value from {schema}.numbers"
+FUNCTION = f"""
+create or replace function {{schema}}.blocked(int) returns int immutable language plpgsql as
+'begin perform pg_advisory_xact_lock_shared({GATE}); return 1; end'
+"""
+
+
+class TestInterrupted:
+    @pytest.fixture(scope="class")
+    def seeds(self) -> dict[str, str]:
+        return {"numbers.csv": "id,value\n1,10\n2,20\n"}
+
+    @pytest.fixture(scope="class")
+    def models(self) -> dict[str, str]:
+        return {"slow.sql": SLOW, "other.sql": OTHER}
+
+    @pytest.fixture(autouse=True)
+    def built(self, project: Any) -> None:
+        observe.execute(project, "drop table if exists {schema}.slow cascade")
+        observe.run("seed", "--full-refresh")
+        observe.execute(project, FUNCTION)
+        observe.run("run", "--select", "other")
+
+    @pytest.fixture
+    def holder(self, project: Any) -> Iterator[psycopg.Connection[Any]]:
+        """A session that keeps the fill waiting until it is closed."""
+        with observe.connect(project) as connection:
+            connection.execute(f"select pg_advisory_lock({GATE})")
+            yield connection
+
+    @staticmethod
+    def start(project: Any) -> subprocess.Popen[str]:
+        """A dbt of its own, as a user has in a terminal."""
+        command = [os.path.join(os.path.dirname(sys.executable), "dbt"), "run", "--select", "slow"]
+        folders = ["--project-dir", str(project.project_root)]
+        folders += ["--profiles-dir", str(project.profiles_dir)]
+        return subprocess.Popen(
+            [*command, *folders],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+        )
+
+    def test_cancelled_and_resumed(
+        self,
+        project: Any,
+        holder: psycopg.Connection[Any],
+        wait_until: Callable[..., object],
+    ) -> None:
+        process = self.start(project)
+        phases = "select phase from pgtrickle.fill_progress()"
+        wait_until(lambda: observe.rows(project, phases) == [("filling",)], timeout=60)
+        observe.execute(project, "insert into {schema}.numbers values (3, 30)")
+        process.send_signal(signal.SIGINT)
+        output, _ = process.communicate(timeout=60)
+        assert process.returncode != 0, output
+        wait_until(lambda: observe.rows(project, phases) == [("interrupted",)], timeout=60)
+        observe.execute(project, "insert into {schema}.numbers values (4, 40)")
+        assert observe.setting(project, "slow", "status") == "initializing"
+
+        holder.close()
+        messages = observe.run("run")
+        assert messages["slow"] == "STREAM TABLE created, resumed"
+        assert observe.difference(project, "slow", QUERY) == []
+        observe.execute(project, "insert into {schema}.numbers values (5, 50)")
+        assert observe.run("run")["slow"].startswith("STREAM TABLE refreshed +1 -0")
+        assert observe.orphans(project) == []
+
+    def test_progress_is_shown(
+        self,
+        project: Any,
+        holder: psycopg.Connection[Any],
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        told: list[str] = []
+
+        def tell(text: str) -> None:
+            if text.startswith("Filling"):
+                told.append(text)
+                holder.close()
+
+        monkeypatch.setattr(watching, "EVERY_S", 0.05)
+        monkeypatch.setattr(watching.logger, "info", tell)
+        assert observe.run("run", "--select", "slow")["slow"] == "STREAM TABLE created"
+        assert told[0].startswith(f"Filling {project.test_schema}.slow: 0 s, 0.0 MB written")
