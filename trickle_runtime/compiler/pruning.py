@@ -19,12 +19,17 @@ def prune(root: Operator, needed: Iterable[str]) -> Operator:
     """Rebuild a plan with the columns that ``needed`` ones of the root depend on."""
     order = list(root.walk())  # inputs first
     wanted: dict[str, frozenset[str]] = {root.alias: frozenset(needed)}
+    readers: Counter[str] = Counter()
     for operator in reversed(order):
+        if operator.alias not in wanted:
+            continue  # its parents do without it, such as an aggregate that nobody shows
         for alias, names in operator.needs(wanted[operator.alias]).items():
             wanted[alias] = wanted.get(alias, frozenset()) | names
-    readers = Counter(child.alias for operator in order for child in operator.inputs)
+            readers[alias] += 1
     kept: dict[str, Operator] = {}
     for operator in order:
+        if operator.alias not in wanted:
+            continue
         made = operator.keep(wanted[operator.alias], kept)
         if isinstance(made, Reference):
             made = replace(made, shared=readers[made.child.alias] > 1)
