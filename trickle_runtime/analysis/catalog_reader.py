@@ -197,6 +197,7 @@ class CatalogReader:
             row["bare"],
             row["collation"],
             typefacts.bounded(row),
+            bool(row["of_domain"]),
         )
 
 

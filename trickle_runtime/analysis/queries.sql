@@ -47,6 +47,7 @@ WHERE c.oid = ANY (%(relids)s::oid[]);
 SELECT a.attrelid::bigint AS relid, a.attnum, a.attname AS name,
        format_type(a.atttypid, a.atttypmod) AS type, a.attnotnull AS not_null,
        t.typtype AS kind, t.typcategory AS category,
+       t.typtype = 'd' OR coalesce(e.typtype = 'd', false) AS of_domain,
        coalesce(b.oid, t.oid)::bigint AS type_oid, coalesce(b.typname, t.typname) AS bare,
        CASE WHEN t.typtype = 'd' THEN t.typtypmod ELSE a.atttypmod END AS typmod,
        CASE WHEN a.attcollation <> 0 AND a.attcollation <> t.typcollation
@@ -55,6 +56,7 @@ SELECT a.attrelid::bigint AS relid, a.attnum, a.attname AS name,
 FROM pg_attribute a
 JOIN pg_type t ON t.oid = a.atttypid
 LEFT JOIN pg_type b ON b.oid = t.typbasetype AND t.typtype = 'd'
+LEFT JOIN pg_type e ON e.oid = t.typelem AND t.typcategory = 'A'
 LEFT JOIN pg_collation c ON c.oid = a.attcollation
 LEFT JOIN pg_namespace cn ON cn.oid = c.collnamespace
 WHERE a.attrelid = ANY (%(relids)s::oid[]) AND a.attnum > 0 AND NOT a.attisdropped

@@ -96,11 +96,21 @@ def parse(sql: str) -> exp.Expr:
         raise TypeError(type(tree).__name__)
     for column in list(tree.find_all(exp.Column)):
         _qualify_function(column)
+    for call in list(tree.find_all(exp.Anonymous)):
+        _recognise_exists(call)
     for select in list(tree.find_all(exp.Select)):
         _unwrap_values(select)
     for table in list(tree.find_all(exp.Table)):
         _name_values(table)
     return tree
+
+
+def _recognise_exists(call: exp.Anonymous) -> None:
+    """EXISTS over a set operation that begins with a parenthesis is parsed as a function."""
+    arguments = call.expressions
+    name = call.this if isinstance(call.this, str) else ""
+    if name.upper() == "EXISTS" and len(arguments) == 1 and isinstance(arguments[0], exp.Query):
+        call.replace(exp.Exists(this=arguments[0]))
 
 
 def _qualify_function(column: exp.Column) -> None:

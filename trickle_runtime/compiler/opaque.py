@@ -69,7 +69,7 @@ def _json(found: re.Match[str], inside: str) -> str | None:
     if comma is None or re.search(r"\bPASSING\b", inside):
         return None
     document, rest = inside[:comma].strip(), inside[comma + 1 :].strip()
-    return _opaque(f"{found[1]}($1, {_plain(rest)})", [document])
+    return _opaque(f"{found[1]}($1, {plain(rest)})", [document])
 
 
 def _xml(found: re.Match[str], inside: str) -> str | None:
@@ -80,7 +80,7 @@ def _xml(found: re.Match[str], inside: str) -> str | None:
     if parts is None or first is None or passing is None or second is None:
         return None
     path, document = inside[parts.end() : first], inside[passing.end() : second]
-    rest = _plain(inside[second + 1 :].strip())
+    rest = plain(inside[second + 1 :].strip())
     return _opaque(f"XMLTABLE(($1) PASSING ($2) {rest})", [path, document])
 
 
@@ -89,7 +89,7 @@ def _opaque(template: str, arguments: list[str]) -> str:
     return f"{OPAQUE}('{quoted}', {', '.join(arguments)})"
 
 
-def _plain(text: str) -> str:
+def plain(text: str) -> str:
     """A text in which nothing looks like a hole."""
     return text.replace("$", "$$")
 

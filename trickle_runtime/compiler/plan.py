@@ -266,7 +266,8 @@ def _carried(operator: Operator, name: str | None) -> tuple[Operator | None, str
         item = next(i for i in operator.items if i.column.name == name)
         plain = isinstance(item.value, exp.Column)
         return (operator.child, item.value.name) if plain else (None, None)
-    return operator.inputs[0], name
+    below = operator.inputs[0]
+    return (below, name) if any(c.name == name for c in below.columns) else (None, None)
 
 
 def _index(relation: SourceRelation, name: str) -> IndexAdvice:

@@ -52,6 +52,7 @@ class SourceColumn:
     base: str = ""  # internal name of the type
     collation: str | None = None
     bounded: bool = True
+    of_domain: bool = False  # a domain, or an array of one: buffers have the type below
 
     @property
     def described(self) -> Described:

@@ -14,6 +14,7 @@ from typing import TypeAlias
 
 from sqlglot import exp
 
+from trickle_runtime.compiler import opaque
 from trickle_runtime.compiler.dialect import render
 from trickle_runtime.compiler.template import ident
 
@@ -91,6 +92,14 @@ def ref(alias: str, name: str) -> exp.Column:
 def raw(sql: str) -> exp.Expr:
     """SQL that this package rendered, as a node of a tree; always in parentheses."""
     return exp.Paren(this=exp.Var(this=sql))
+
+
+def cast(value: exp.Expr, type_: str) -> exp.Expr:
+    """A cast to a type as ``format_type`` prints it: sqlglot's own loses some of the modifiers."""
+    template = f"(($1)::{opaque.plain(type_)})"
+    return exp.Anonymous(
+        this=opaque.OPAQUE, expressions=[exp.Literal.string(template), value.copy()]
+    )
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,7 @@ from trickle_runtime.refresh.result import FillProgress
 
 CAPTURING, FILLING = "capturing", "filling"
 ROW_OVERHEAD = 28  # bytes of a row's header and line pointer
+LARGEST = 2.0**62  # bytes
 
 
 def capturing(session: Session, schemas: Schemas, pgt_id: int) -> None:
@@ -52,7 +53,8 @@ def _enter(
 ) -> None:
     rows = None if plan is None else float(plan["Plan Rows"])
     width = 0 if plan is None else int(plan["Plan Width"])
-    size = None if rows is None else int(rows * (width + ROW_OVERHEAD))
+    # PostgreSQL guesses any number for a join without a condition: no bigint, and no use.
+    size = None if rows is None else int(min(rows * (width + ROW_OVERHEAD), LARGEST))
     values = {"pgt_id": pgt_id, "phase": phase, "bytes": size, "rows": rows}
     session.execute(_sql(schemas)["enter"], values)
 

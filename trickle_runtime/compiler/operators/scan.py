@@ -86,7 +86,11 @@ class Scan(Operator):
     def _changes(self, out: Context) -> str:
         if self.relation.pgt_id is not None:
             return self._log(out, self.relation.pgt_id)
-        names = [f"b.c{s.attnum} AS {ident(s.name)}" for s in self.sources] or ["1 AS __pgt_none"]
+        casts = [f"::{s.type}" if s.of_domain else "" for s in self.sources]
+        names = [
+            f"b.c{s.attnum}{cast} AS {ident(s.name)}"
+            for s, cast in zip(self.sources, casts, strict=True)
+        ] or ["1 AS __pgt_none"]
         return fill(
             _BUFFER,
             columns=comma(names),

@@ -28,7 +28,7 @@ from trickle_runtime.compiler.planning.shelf import Shelf
 from trickle_runtime.compiler.planning.subqueries import SubqueryPlanner
 from trickle_runtime.compiler.planning.tools import Tools
 from trickle_runtime.compiler.planning.windows import Values, text
-from trickle_runtime.compiler.term import ref
+from trickle_runtime.compiler.term import raw, ref
 
 _MASK = "masked"
 
@@ -229,8 +229,7 @@ class _Lone:
         node = exp.Paren(this=call.node.copy())
         for column in list(node.find_all(exp.Column)):
             kind = tools.fact(self.aggregate.child, column.name).type
-            null = exp.Cast(this=exp.null(), to=exp.DataType.build(kind, dialect="postgres"))
-            column.replace(null)
+            column.replace(raw(f"(NULL::{kind})"))
         nothing = exp.Select(expressions=[node.this], where=exp.Where(this=exp.false()))
         return exp.Subquery(this=nothing)
 

@@ -16,7 +16,7 @@ from trickle_runtime.compiler.operators.scan import Scan
 from trickle_runtime.compiler.planning.scope import Visible
 from trickle_runtime.compiler.schema import SourceRelation
 from trickle_runtime.compiler.template import ident
-from trickle_runtime.compiler.term import ref
+from trickle_runtime.compiler.term import cast, ref
 
 POLLED = frozenset({"matview", "foreign", "system"})
 
@@ -71,7 +71,7 @@ def visible_table(name: str, operator: Scan, renamed: list[str]) -> Visible:
     def row() -> exp.Expr:
         values = [ref(operator.alias, column.name) for column in relation.columns]
         call = exp.Anonymous(this="ROW", expressions=list(values))
-        return exp.Cast(this=call, to=exp.DataType.build(kind, dialect="postgres", udt=True))
+        return cast(call, kind)
 
     return Visible(name, columns, row)
 

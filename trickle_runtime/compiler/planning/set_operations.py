@@ -16,7 +16,7 @@ from trickle_runtime.compiler.operators.union_all import unite
 from trickle_runtime.compiler.planning.correlation import Planned
 from trickle_runtime.compiler.planning.grouping import counted, plan_aggregate, plan_distinct
 from trickle_runtime.compiler.planning.tools import Tools, stateless
-from trickle_runtime.compiler.term import ref, union
+from trickle_runtime.compiler.term import cast, ref, union
 
 _SIDE = "side"
 
@@ -67,18 +67,18 @@ def _cast(
     plain = unite(tools.alias("u"), branches, names)
     text = union(plain.current(stateless()), names, weighted=False)
     wanted = [d.type for d in tools.describe(text)]
-    cast: list[Operator] = []
+    made: list[Operator] = []
     for branch, types in zip(branches, given, strict=True):
         items: list[Item] = []
         for column, have, want in zip(branch.columns, types, wanted, strict=True):
             value: exp.Expr = ref(branch.alias, column.name)
             shown = column
             if have != want:
-                value = exp.Cast(this=value, to=exp.DataType.build(want, dialect="postgres"))
+                value = cast(value, want)
                 shown = Column(column.name, column.not_null, None)
             items.append(Item(shown, value))
-        cast.append(Project(tools.alias("p"), branch, tuple(items)))
-    return tuple(cast)
+        made.append(Project(tools.alias("p"), branch, tuple(items)))
+    return tuple(made)
 
 
 def _renamed(

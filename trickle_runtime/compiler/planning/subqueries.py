@@ -44,7 +44,8 @@ from trickle_runtime.compiler.planning.scope import (
 )
 from trickle_runtime.compiler.planning.tools import Tools
 from trickle_runtime.compiler.reasons import NotIncremental
-from trickle_runtime.compiler.term import ref
+from trickle_runtime.compiler.term import cast, ref
+from trickle_runtime.compiler.volatility import function_name
 
 
 class Queries(Protocol):
@@ -104,6 +105,7 @@ class SubqueryPlanner:
                 return source
             if not isinstance(node, exp.Subquery):
                 source = self._qualified(node, source)
+                self._separate(node)
                 node.replace(_as_scalars(node))
                 source = source.naming(key, holder.this)
                 continue
@@ -114,6 +116,25 @@ class SubqueryPlanner:
             assert place is not None
             place.replace(exp.column(exp.to_identifier(name, quoted=True)))
             source = source.naming(key, holder.this)
+
+    def _separate(self, node: exp.Expr) -> None:
+        """Let a subquery whose outputs decide how many rows it has stand in FROM.
+
+        A test adds a condition on its rows, or counts them.
+        """
+        place = tests.query_of(node)
+        query = tests.unwrapped(place)
+        if not isinstance(query, exp.Select) or not tests.is_plain(query):
+            return
+        sets = self.tools.functions.set_returning
+        calls = [c for o in query.expressions for c in o.find_all(exp.Anonymous)]
+        several = any(function_name(c) in sets for c in calls)
+        windows = any(o.find(exp.Window) for o in query.expressions)
+        if not (several or windows or self._grouped(query)):
+            return
+        if isinstance(node, exp.Anonymous) and query.args.get("order") is not None:
+            raise NotIncremental("SUBQUERY", "ARRAY() of a query in an order of its own")
+        place.replace(tests.wrapped(query))
 
     def _qualified(self, node: exp.Expr, source: Source) -> Source:
         """Give columns of a compared value names that mean the same inside of the subquery."""
@@ -147,6 +168,7 @@ class SubqueryPlanner:
             if not isinstance(node, exp.Subquery):
                 if any(next(free_columns(q), None) for q in node.find_all(exp.Query)):
                     return None
+                self._separate(node)
                 node.replace(_as_scalars(node))
                 continue
             planned = self._single(self.queries.query(_query(node), ctes))
@@ -359,18 +381,17 @@ class SubqueryPlanner:
 
 def _only_one(alias: str, type_: str) -> exp.Expr:
     """The value of a group of one row; of more, PostgreSQL's own error."""
-    kind = exp.DataType.build(type_, dialect="postgres")
     values = exp.Paren(this=ref(alias, "value"))
     first = exp.Bracket(this=values, expressions=[exp.Literal.number(0)])  # prints as [1]
     series = exp.Anonymous(
         this="generate_series", expressions=[exp.Literal.number(1), ref(alias, "n")]
     )
     rows = exp.Select(
-        expressions=[exp.Cast(this=exp.null(), to=kind.copy())],
+        expressions=[cast(exp.null(), type_)],
         from_=exp.From(this=exp.Table(this=series)),
     )
     one = exp.EQ(this=ref(alias, "n"), expression=exp.Literal.number(1))
-    branch = exp.If(this=one, true=exp.Cast(this=first, to=kind))
+    branch = exp.If(this=one, true=cast(first, type_))
     return exp.Case(ifs=[branch], default=exp.Subquery(this=rows))
 
 

@@ -15,6 +15,7 @@ from sqlglot import exp
 
 from trickle_runtime.compiler.reasons import NotIncremental
 
+TESTED = "tested rows"  # no alias of the query's own
 _PLAIN_FREE = ("group", "having", "distinct", "limit", "offset", "with_", "windows")
 
 
@@ -33,8 +34,7 @@ def unwrapped(query: exp.Expr) -> exp.Expr:
 def counted(query: exp.Expr, condition: exp.Expr | None = None) -> exp.Expr:
     """``(SELECT count(*) FROM query WHERE condition) > 0``.
 
-    The condition names the outputs of a query that is not plain ``q.c1``, ``q.c2`` and so on; see
-    ``outputs``.
+    The condition names the outputs of a query that is not plain as ``outputs`` does.
     """
     count = exp.Anonymous(this="count", expressions=[exp.Star()])
     query = unwrapped(query)
@@ -61,13 +61,32 @@ def outputs(query: exp.Expr) -> list[exp.Expr]:
         assert isinstance(query, exp.Select)
         return [output.unalias().copy() for output in query.expressions]
     width = len(query.selects) if isinstance(query, exp.Query) else 0
-    return [exp.column(f"c{i}", table="q") for i in range(1, width + 1)]
+    table = exp.to_identifier(TESTED, quoted=True)
+    return [exp.column(f"c{i}", table=table.copy()) for i in range(1, width + 1)]
+
+
+def wrapped(query: exp.Query) -> exp.Select:
+    """The same rows, from a subquery in FROM."""
+    named = _named(query)
+    table = exp.to_identifier(TESTED, quoted=True)
+    columns = [exp.column(f"c{i}", table=table.copy()) for i in range(1, len(query.selects) + 1)]
+    return exp.Select(expressions=list(columns), from_=exp.From(this=named))
+
+
+def query_of(node: exp.Expr) -> exp.Expr:
+    """The subquery of a test, or of ``ARRAY``."""
+    if isinstance(node, exp.Exists):
+        return node.this
+    if isinstance(node, exp.In):
+        return node.args["query"]
+    return node.expressions[0] if isinstance(node, exp.Anonymous) else node.args["expression"].this
 
 
 def _named(query: exp.Expr) -> exp.Expr:
     assert isinstance(query, exp.Query)
     columns = [exp.to_identifier(f"c{i}") for i in range(1, len(query.selects) + 1)]
-    alias = exp.TableAlias(this=exp.to_identifier("q"), columns=columns)
+    name = exp.to_identifier(TESTED, quoted=True)
+    alias = exp.TableAlias(this=name, columns=columns)
     return exp.Subquery(this=query.copy(), alias=alias)
 
 
