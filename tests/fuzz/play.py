@@ -97,6 +97,9 @@ class Player:
                 self._fail(name, number, *failure)
             return False
         self.created[name] = info
+        internal = [one.message for one in info.reasons if one.code == "INTERNAL"]
+        if internal:
+            self._fail(name, number, "internal", internal[0])
         if self.on_created is not None:
             self.on_created(name, info)
         found = checks.filled(self.rt, f"public.{name}", query)

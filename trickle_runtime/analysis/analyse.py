@@ -13,12 +13,14 @@ from dataclasses import dataclass, field, replace
 from sqlglot import exp
 from sqlglot.errors import SqlglotError
 
-from trickle_runtime.analysis import typefacts
+from trickle_runtime.analysis import limits, typefacts
 from trickle_runtime.analysis.catalog_reader import CatalogReader
+from trickle_runtime.catalog.store import Store
 from trickle_runtime.compiler import dialect, planning, volatility
 from trickle_runtime.compiler.apply import Target
 from trickle_runtime.compiler.operators.base import Operator
 from trickle_runtime.compiler.plan import Plan
+from trickle_runtime.compiler.planning import grouping_sets
 from trickle_runtime.compiler.planning.planner import Planner
 from trickle_runtime.compiler.reasons import NotIncremental
 from trickle_runtime.compiler.result import (
@@ -37,6 +39,7 @@ from trickle_runtime.db.sql import quote_ident
 from trickle_runtime.errors import DatabaseError, InvalidQuery
 
 _UNNAMED = Target(0, "nothing")
+_MESSAGE = 300  # characters
 _FRAME = re.compile(r"\b(ROWS|RANGE|GROUPS) BETWEEN ([^()]+?|\(.+?\)[^()]*?) AND CURRENT ROW\b")
 _UNKNOWN = re.compile(r"IS (NOT )?UNKNOWN")
 
@@ -85,6 +88,11 @@ class Analysis:
         """Indexes that are missing for the deltas of joins."""
         return self.plan.advice()
 
+    def computed(self) -> Analysis:
+        """The same query, computed as a whole at each refresh."""
+        plan = replace(self.plan, root=None)
+        return replace(self, plan=plan, mode="full")
+
     def with_target(self, target: Target) -> Analysis:
         """The same analysis for a stream table that has its number by now."""
         return replace(self, target=target)
@@ -104,9 +112,9 @@ class Analysis:
         """Statements of a differential refresh, given the relids with pending changes."""
         return self.plan.delta_steps(self.target, changed, materialise=materialise)
 
-    def full_steps(self, *, materialise: bool = False) -> tuple[Step, ...]:
+    def full_steps(self, *, materialise: bool = False, staged: bool = False) -> tuple[Step, ...]:
         """Statements that bring states and content to the query, by difference."""
-        return self.plan.full_steps(self.target, materialise=materialise)
+        return self.plan.full_steps(self.target, materialise=materialise, staged=staged)
 
     def fill_sql(self) -> str:
         """SELECT for the first fill, once the states are filled."""
@@ -124,6 +132,7 @@ def analyse(
     unique_key: Sequence[str] | None = None,
     force_full: bool = False,
     polled: Collection[str] = (),
+    limited: bool = True,
 ) -> Analysis:
     """Analyse a query in a savepoint that is rolled back.
 
@@ -137,13 +146,21 @@ def analyse(
         unique_key: output columns that the user declares unique.
         force_full: do not plan for deltas.
         polled: names of sources whose changes can't be captured.
+        limited: refuse a query that is too complex; PostgreSQL's own text of one that was accepted
+            has more levels.
 
     Raises:
         InvalidQuery: PostgreSQL rejects the query.
+        QueryTooComplex: the query is larger or deeper than the limits.
     """
+    settings = Store(session, schemas).settings()
+    if limited:
+        limits.check(query, limits.number(settings, "max_parse_depth", 64))
+    limits.allow_depth()
     session.execute("SAVEPOINT trickle_analyse")
     try:
-        return _Analyser(session, schemas).run(
+        most_sets = limits.number(settings, "max_grouping_sets", grouping_sets.MOST_SETS)
+        return _Analyser(session, schemas, most_sets).run(
             query, search_path, target or _UNNAMED, buffers, unique_key, force_full, polled
         )
     finally:
@@ -153,8 +170,9 @@ def analyse(
 class _Analyser:
     """One analysis."""
 
-    def __init__(self, session: Session, schemas: Schemas) -> None:
+    def __init__(self, session: Session, schemas: Schemas, most_sets: int) -> None:
         self.session = session
+        self.most_sets = most_sets
         self.schemas = schemas
         self.reader = CatalogReader(session, schemas)
 
@@ -176,7 +194,7 @@ class _Analyser:
         if force_full:
             root, reasons = None, self._restless(canonical, relations)
         else:
-            root, reasons = self._plan(canonical, names, relations, polled)
+            root, reasons = self._planned(canonical, names, relations, polled)
         columns = tuple(
             OutputColumn(
                 row["name"],
@@ -227,6 +245,28 @@ class _Analyser:
         self.session.execute("SET LOCAL search_path = pg_catalog")
         return view
 
+    def _planned(
+        self,
+        canonical: str,
+        names: list[str],
+        relations: Mapping[int, SourceRelation],
+        polled: Collection[str],
+    ) -> tuple[Operator | None, list[Reason]]:
+        """A plan, or the reasons for which there is none; an error of the planner is one."""
+        self.session.execute("SAVEPOINT trickle_plan")
+        try:
+            root, reasons = self._plan(canonical, names, relations, polled)
+        except Exception as error:
+            if isinstance(error, DatabaseError) and error.transient:
+                raise
+            self.session.execute("ROLLBACK TO SAVEPOINT trickle_plan")
+            text = f"{type(error).__name__}: {error}"
+            root, reasons = None, [NotIncremental("INTERNAL", text[:_MESSAGE]).reason]
+        self.session.execute("RELEASE SAVEPOINT trickle_plan")
+        if root is None:
+            reasons += self._restless(canonical, relations)
+        return root, reasons
+
     def _plan(
         self,
         canonical: str,
@@ -249,13 +289,12 @@ class _Analyser:
                 if hidden & self.reader.read_through(relation.relid):
                     unreadable[relation.relid] = NotIncremental("HIDDEN_SOURCE", _hidden(relation))
             schema = self._schema(relations, trees, [relations[r] for r in unreadable])
-            planner = Planner(schema, self.reader, known, unreadable)
+            planner = Planner(schema, self.reader, known, unreadable, self.most_sets)
             return planner.plan(tree, names), planner.tools.notes
         except NotIncremental as refusal:
-            return None, [refusal.reason, *self._restless(canonical, relations)]
+            return None, [refusal.reason]
         except RecursionError:
-            refusal = NotIncremental("TOO_DEEP", "the query is nested too deeply")
-            return None, [refusal.reason, *self._restless(canonical, relations)]
+            return None, [NotIncremental("TOO_DEEP", "the query is nested too deeply").reason]
 
     def _schema(
         self,

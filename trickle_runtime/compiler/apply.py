@@ -21,6 +21,7 @@ from trickle_runtime.compiler.template import column, comma, dotted, fill, ident
 from trickle_runtime.compiler.term import Relation, union
 
 DELTA_TABLE = "pgtrickle_delta"
+ROWS_TABLE = "pgtrickle_rows"
 
 _CAST = "SELECT $columns, __pgt_w FROM ($rows) d"
 # A FULL JOIN is never run as a nested loop, whatever the planner thinks of a CTE's size.
@@ -40,6 +41,15 @@ _OPS = """MATERIALIZED (SELECT $shown, __pgt_o, __pgt_n, __pgt_bad, __pgt_odd
  FROM $query) q
  WHERE __pgt_bad OR __pgt_odd OR __pgt_o <> __pgt_n
  OR (__pgt_o AND record_image_ne($before, $after)))"""
+_ROWS = """DROP TABLE IF EXISTS pg_temp.$name;
+CREATE TEMPORARY TABLE $name ON COMMIT DROP AS $query;
+ANALYZE pg_temp.$name"""
+_DIFFERING = """MATERIALIZED (SELECT $columns, o.__pgt_there IS NOT NULL AS __pgt_o,
+ p.__pgt_there IS NOT NULL AS __pgt_n, false AS __pgt_bad, false AS __pgt_odd
+ FROM (SELECT *, true AS __pgt_there FROM pg_temp.$name) p
+ FULL JOIN (SELECT *, true AS __pgt_there FROM $table) o ON $match
+ WHERE p.__pgt_there IS NULL OR o.__pgt_there IS NULL OR record_image_ne($before, $after))"""
+_DIFFERENCE = "SELECT $names, 1 AS __pgt_w FROM $rows n UNION ALL SELECT $names, -1 FROM $table"
 _OPS_COUNT = "(SELECT count(*) + count(*) FILTER (WHERE __pgt_bad) FROM ops)"
 _OPS_ODD = "EXISTS (SELECT 1 FROM ops WHERE __pgt_odd)"
 _LOG_PAIRS = """INSERT INTO $log (__pgt_refresh, __pgt_w, $names)
@@ -110,9 +120,58 @@ class Apply:
             return [Step("apply", out.final(self._counts(out), self._writes(out)))]
         return self._materialised(out)
 
+    def replaced(self, query: str, out: Context, *, materialise: bool, staged: bool) -> list[Step]:
+        """Steps that bring the table to the rows of a query, by difference.
+
+        Args:
+            query: gives all rows.
+            out: collects the statement.
+            materialise: put the net delta into a temporary table before it is applied.
+            staged: put the rows into a temporary table first, which costs some milliseconds and
+                lets PostgreSQL run the query in parallel: beside data-modifying CTEs it never does
+                (manual, 15.2).
+        """
+        names = comma([ident(name) for name in self.names])
+        rows = f"({query})"
+        steps: list[Step] = []
+        if staged:
+            rows = f"pg_temp.{ROWS_TABLE}"
+            steps = [Step("state", fill(_ROWS, name=ROWS_TABLE, query=query))]
+            if self.key is not None and not (materialise or self.target.sequential):
+                out.add("ops", self._differing())
+                return [*steps, *self._applied("false", out)]
+        table = self.target.relation
+        difference = fill(_DIFFERENCE, names=names, rows=rows, table=table)
+        return [*steps, *self.rows(difference, out, materialise=materialise)]
+
+    def _differing(self) -> str:
+        """The rows of the two tables that have the same key and differ, or have no partner."""
+        key = {item.name for item in self.key or ()}
+        kept = self.names if self.target.log else self.target.partition_columns
+        columns: list[str] = []
+        for item in self.columns:
+            new, old = column("p", item.name), column("o", item.name)
+            if item.name in key:  # of a row that goes, the delete needs it
+                new = f"CASE WHEN p.__pgt_there THEN {new} ELSE {old} END"
+            columns.append(f"({new})::{item.type} AS {ident(item.name)}")
+        columns += [f"{column('o', name)} AS {ident(_was(name))}" for name in kept]
+        return fill(
+            _DIFFERING,
+            columns=comma(columns),
+            name=ROWS_TABLE,
+            table=self.target.relation,
+            match=match_key(self.key or (), "p", "o"),
+            before=row(self.names, "o"),
+            after=row(self.names, "p"),
+        )
+
     def paired(self, pairs: Pairs, out: Context) -> list[Step]:
         """Steps for a delta that comes in pairs per key."""
         out.add("ops", self._ops(pairs))
+        return self._applied(pairs.odd, out)
+
+    def _applied(self, odd: str, out: Context) -> list[Step]:
+        """Steps for ``ops``: per key the new row, parts of the old one, which of them are there."""
         key = self.key or ()
         old_match = match_key(key, "st", "n") + self._partitions("n")
         sets = self._sets("n")
@@ -135,7 +194,7 @@ class Apply:
                 before=comma([column("o", _was(n)) for n in self.names]),
                 after=comma([column("o", n) for n in self.names]),
             )
-        if pairs.odd != "false":
+        if odd != "false":
             out.not_numbers.append(_OPS_ODD)
         body = self._result(out, writes, [_OPS_COUNT, *self._checks(out)])
         return [Step("apply", out.final(body, writes))]

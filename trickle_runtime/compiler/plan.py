@@ -26,12 +26,12 @@ from trickle_runtime.compiler.operators.reference import Reference
 from trickle_runtime.compiler.operators.scan import Scan
 from trickle_runtime.compiler.result import IndexAdvice, OutputColumn, StateTable, Step
 from trickle_runtime.compiler.schema import SourceRelation
-from trickle_runtime.compiler.template import column, comma, fill, ident
+from trickle_runtime.compiler.template import column, fill, ident
 from trickle_runtime.compiler.term import union
 from trickle_runtime.config import Schemas
 
 _REFILL = "TRUNCATE $state; INSERT INTO $state $query; ANALYZE $state"
-_DIFFERENCE = "SELECT $names, 1 AS __pgt_w FROM ($query) n UNION ALL SELECT $names, -1 FROM $table"
+_EMPTY = "(SELECT NULL::xid8 AS xid, NULL::text AS op$columns FROM $table t WHERE false)"
 _INDEX = "CREATE INDEX ON $table ($columns)"
 _SLOT = re.compile(r"(?:CASE WHEN [^{}]*\{\w+\} > 0 THEN )?\{(\w+)\}(?: END)?")
 
@@ -78,6 +78,24 @@ class Plan:
                 found.add(CLOCK)
         return frozenset(found)
 
+    def empty_buffers(self) -> dict[int, str]:
+        """For each table a query of the shape of its buffer, without rows."""
+        found: dict[int, dict[int, str]] = {}
+        tables: dict[int, str] = {}
+        for operator in self.root.walk() if self.root is not None else ():
+            if isinstance(operator, Scan):
+                columns = found.setdefault(operator.relation.relid, {})
+                columns |= {s.attnum: s.name for s in operator.sources}
+                tables[operator.relation.relid] = operator.table
+        return {
+            relid: fill(
+                _EMPTY,
+                columns="".join(f", t.{ident(n)} AS c{a}" for a, n in columns.items()),
+                table=tables[relid],
+            )
+            for relid, columns in found.items()
+        }
+
     def states(self, target: Target) -> tuple[StateTable, ...]:
         """Hidden tables, in the order in which they can be filled."""
         if self.root is None:
@@ -120,16 +138,23 @@ class Plan:
             out, steps = self._delta(target, changed, needed, materialise=materialise)
         return (*(Step("state", statement) for statement in out.statements), *steps)
 
-    def full_steps(self, target: Target, *, materialise: bool = False) -> tuple[Step, ...]:
-        """The statements that bring states and content to the query by difference."""
+    def full_steps(
+        self, target: Target, *, materialise: bool = False, staged: bool = False
+    ) -> tuple[Step, ...]:
+        """The statements that bring states and content to the query by difference.
+
+        Args:
+            target: the stream table.
+            materialise: put the net delta into a temporary table before it is applied.
+            staged: see ``Apply.replaced``.
+        """
         steps = [
             Step("state", fill(_REFILL, state=state.name, query=state.query))
             for state in self.states(target)
         ]
-        names = comma([ident(c.name) for c in self.columns])
-        rows = fill(_DIFFERENCE, names=names, query=self.fill_sql(target), table=target.relation)
-        out = self._context(target)
-        return (*steps, *self._apply(target).rows(rows, out, materialise=materialise))
+        out, query = self._context(target), self.fill_sql(target)
+        apply = self._apply(target)
+        return (*steps, *apply.replaced(query, out, materialise=materialise, staged=staged))
 
     def advice(self) -> tuple[IndexAdvice, ...]:
         """Indexes on join keys that deltas of the other inputs would use."""

@@ -29,6 +29,7 @@ HINTS: dict[str, str] = {
     "KEY_TYPE": "Cast the group key to a type with hashing, such as text.",
     "TOO_DEEP": "Split the query into views, or into stream tables of their own.",
     "ROW_LOCK": "Drop FOR UPDATE or FOR SHARE.",
+    "INTERNAL": "An error of the compiler, not yours; report the query, please.",
     "UNSUPPORTED": "Simplify the expression, or report the query, please.",
 }
 

@@ -26,6 +26,7 @@ from trickle_runtime.refresh.members import Member, Observation, queries
 from trickle_runtime.storage import partitioning
 
 FULL = "full"
+STAGED_FROM_MS = 100.0  # of the last time the query was computed
 _Key = tuple[object, ...]
 
 
@@ -82,7 +83,8 @@ class Statements:
         self, member: Member, changed: frozenset[int] | None, *, materialise: bool = False
     ) -> tuple[Step, ...]:
         """Return the steps for a set of changed sources, or for a full difference (None)."""
-        variant = _variant(member, changed, materialise)
+        staged = changed is None and _is_long(member)
+        variant = _variant(member, changed, materialise, staged)
         key = (
             *self._database,
             member.pgt_id,
@@ -95,7 +97,7 @@ class Statements:
         if found is None:
             found = _stored(self._session, self._schemas, member, variant)
         if found is None:
-            found = _compile(self._session, self._schemas, member, changed, materialise)
+            found = _compile(self._session, self._schemas, member, changed, materialise, staged)
             self._fresh.append((member, variant, found))
         MEMORY.put(key, found)
         return found
@@ -130,15 +132,23 @@ def analysis_of(session: Session, schemas: Schemas, member: Member) -> Analysis:
         unique_key=unique_key,
         force_full=member.effective_mode == "full",
         polled=[one.recorded for one in member.sources if one.mode == "poll"],
+        limited=False,
     )
     return definition.with_views(analysis, schemas)
 
 
-def _variant(member: Member, changed: frozenset[int] | None, materialise: bool) -> str:
+def _is_long(member: Member) -> bool:
+    """Whether computing the query is worth a temporary table, for parallel workers."""
+    return member.full is not None and member.full.duration_ms > STAGED_FROM_MS
+
+
+def _variant(
+    member: Member, changed: frozenset[int] | None, materialise: bool, staged: bool
+) -> str:
     sources = FULL if changed is None else ",".join(map(str, sorted(changed)))
     facts = (
         target(member),
-        materialise,
+        (materialise, staged),
         [(one.relid, one.name) for one in member.sources],
         member.states,
     )
@@ -152,10 +162,11 @@ def _compile(
     member: Member,
     changed: frozenset[int] | None,
     materialise: bool,
+    staged: bool,
 ) -> tuple[Step, ...]:
     analysis = analysis_of(session, schemas, member)
     if changed is None:
-        return analysis.full_steps(materialise=materialise)
+        return analysis.full_steps(materialise=materialise, staged=staged)
     if analysis.mode == "full":
         raise UnsupportedQuery(
             f"{member.name} can't be maintained differentially any more",

@@ -16,11 +16,13 @@ from trickle_runtime.capture.buffer import view_name
 from trickle_runtime.catalog.models import Dependency
 from trickle_runtime.catalog.store import Store
 from trickle_runtime.compiler.apply import Target
-from trickle_runtime.compiler.result import OutputColumn, Reason, StateTable
+from trickle_runtime.compiler.reasons import NotIncremental
+from trickle_runtime.compiler.result import OutputColumn, Reason
 from trickle_runtime.config import Schemas, StreamTableOptions
 from trickle_runtime.db.session import Session
 from trickle_runtime.db.sql import qualified, render
 from trickle_runtime.errors import UnsupportedQuery
+from trickle_runtime.refresh import dry_run
 from trickle_runtime.refresh.members import queries
 from trickle_runtime.refresh.settings import Settings
 from trickle_runtime.storage import partitioning
@@ -76,8 +78,13 @@ def define(
         force_full=options.refresh_mode == "full",
         polled=polled,
     )
-    analysis = with_views(analysis, schemas)
     reasons = (*analysis.reasons, *(_poll_reason(name) for name in polled))
+    if analysis.mode == "differential":
+        problem = dry_run.check(session, schemas, analysis)
+        if problem is not None:
+            reasons = (NotIncremental("INTERNAL", problem).reason, *reasons)
+            analysis = analysis.computed()
+    analysis = with_views(analysis, schemas)
     mode = analysis.mode
     if options.refresh_mode == "differential" and mode != "differential":
         raise UnsupportedQuery(
@@ -166,28 +173,6 @@ def dependencies(pgt_id: int, analysis: Analysis) -> list[Dependency]:
         for one in analysis.views
     ]
     return sources + views
-
-
-def create_states(
-    session: Session, schemas: Schemas, states: Sequence[StateTable], *, fill: bool
-) -> None:
-    """Create the state tables, in their order, since later ones may read earlier ones."""
-    template = queries(schemas)["create_state"]
-    for state in states:
-        text = render(
-            template,
-            state=state.name,
-            query=f"\n{state.query}\n",
-            data="WITH DATA" if fill else "WITH NO DATA",
-        )
-        session.execute(";\n".join([text, *state.indexes]))
-
-
-def drop_states(session: Session, schemas: Schemas, names: Sequence[str]) -> None:
-    """Drop state tables; those that are gone already don't matter."""
-    template = queries(schemas)["drop_state"]
-    for name in names:
-        session.execute(render(template, state=name))
 
 
 def guard(

@@ -15,7 +15,7 @@ from trickle_runtime.config import Schemas
 from trickle_runtime.db.session import Session
 from trickle_runtime.db.sql import render
 from trickle_runtime.errors import DatabaseError, HasDependants
-from trickle_runtime.refresh import definition, locks, opening
+from trickle_runtime.refresh import definition, locks, opening, states
 from trickle_runtime.refresh.members import queries
 
 DEPENDENT_OBJECTS = "2BP01"
@@ -70,7 +70,7 @@ def remove(session: Session, schemas: Schemas, row: StreamTable, *, cascade: boo
     store = Store(session, schemas)
     definition.unguard(session, schemas, row.pgt_id)
     names = [state["name"] for state in row.plan.get("states", ())]
-    definition.drop_states(session, schemas, list(reversed(names)))
+    states.drop(session, schemas, list(reversed(names)))
     below = {one.source_pgt_id for one in store.dependencies(row.pgt_id)} - {None}
     changelog.drop(session, schemas, row.pgt_id)
     _drop_table(session, schemas, row, cascade=cascade)

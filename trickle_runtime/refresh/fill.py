@@ -17,7 +17,7 @@ from trickle_runtime.config import Constraint, Schemas, StreamTableOptions
 from trickle_runtime.db.session import Session
 from trickle_runtime.db.sql import quote_ident, render
 from trickle_runtime.errors import DatabaseError, InvalidConfig, TrickleError
-from trickle_runtime.refresh import constraints, definition, meaning, opening, result
+from trickle_runtime.refresh import constraints, definition, meaning, opening, result, states
 from trickle_runtime.refresh.definition import Definition
 from trickle_runtime.refresh.members import Observation, observe, queries
 from trickle_runtime.refresh.names import RelationName
@@ -91,7 +91,7 @@ def _fill(session: Session, schemas: Schemas, job: Job, seen: Observation) -> in
     places = {f"{schemas.prefix}.refreshing": "on"}
     meaning.apply(session, schemas, {**job.defined.settings, **places})
     analysis = job.defined.analysis
-    definition.create_states(session, schemas, analysis.states, fill=job.options.initialize)
+    states.create(session, schemas, analysis.states, fill=job.options.initialize)
     rows = insert_rows(session, schemas, job) if job.options.initialize else 0
     create_indexes(session, job)
     final = job.replaces is None

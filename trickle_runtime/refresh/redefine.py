@@ -28,6 +28,7 @@ from trickle_runtime.refresh import (
     meaning,
     opening,
     result,
+    states,
 )
 from trickle_runtime.refresh.definition import Definition
 from trickle_runtime.refresh.member import Runner, Work
@@ -225,10 +226,10 @@ def _redefine(
         constraints.drop_others(session, schemas, row.pgt_id, relation, change.constraints)
     _change_relations(session, schemas, old, change, defined)
     constraints.see_kept(session, schemas, row.pgt_id, relation)
-    definition.drop_states(session, schemas, list(reversed(old.states)))
+    states.drop(session, schemas, list(reversed(old.states)))
     definition.register(session, schemas, row.pgt_id, defined, row.definition_version + 1)
     meaning.apply(session, schemas, {**defined.settings, f"{schemas.prefix}.refreshing": "on"})
-    definition.create_states(session, schemas, defined.analysis.states, fill=False)
+    states.create(session, schemas, defined.analysis.states, fill=False)
     definition.guard(session, schemas, settings, row.pgt_id, defined.analysis.canonical)
     Store(session, schemas).update(row.pgt_id, **create.catalog_options(change.options))
     now = observe(session, schemas, [row.pgt_id])

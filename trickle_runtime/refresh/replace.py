@@ -24,6 +24,7 @@ from trickle_runtime.refresh import (
     opening,
     redefine,
     result,
+    states,
 )
 from trickle_runtime.refresh.definition import Definition
 from trickle_runtime.refresh.members import Observation, queries
@@ -108,8 +109,8 @@ def _build(session: Session, schemas: Schemas, job: fill.Job, seen: Observation)
     create.protect(session, schemas, job.relation)
     meaning.apply(session, schemas, {**job.defined.settings, f"{schemas.prefix}.refreshing": "on"})
     old = seen.members[job.pgt_id].states
-    definition.drop_states(session, schemas, list(reversed(old)))
-    definition.create_states(session, schemas, job.defined.analysis.states, fill=True)
+    states.drop(session, schemas, list(reversed(old)))
+    states.create(session, schemas, job.defined.analysis.states, fill=True)
     rows = fill.insert_rows(session, schemas, job)
     fill.create_indexes(session, job)
     constraints.add(session, schemas, job.pgt_id, job.relation, job.constraints, final=False)

@@ -63,8 +63,9 @@ class InnerJoin(Operator):
         if not all(part.keys for part in self.parts):
             return ()
         found: list[frozenset[str]] = []
-        for first in self.parts:
-            needed = self._needed_parts(first)
+        equal = self._equalities()
+        for first in self.parts[:_KEY_LIMIT]:
+            needed = self._needed_parts(first, equal)
             chosen = [output_name(p.alias, n) for p in needed for n in min(p.keys, key=len)]
             found += self._equal_keys(chosen)
         return tuple(dict.fromkeys(found))
@@ -201,12 +202,24 @@ class InnerJoin(Operator):
             bound[part.alias] = {n: columns[full] for n, full in shown.items() if full in columns}
         return Binding(bound)
 
-    def _needed_parts(self, first: Operator) -> list[Operator]:
+    def _equalities(self) -> dict[str, dict[str, set[str]]]:
+        """Per input, and other input, its columns that are equal to one of the other."""
+        found: dict[str, dict[str, set[str]]] = {part.alias: {} for part in self.parts}
+        for predicate in self.predicates:
+            columns = equality(predicate)
+            for this, that in (columns, columns[::-1]) if columns else ():
+                if this.table in found:
+                    found[this.table].setdefault(that.table, set()).add(this.name)
+        return found
+
+    def _needed_parts(
+        self, first: Operator, equal: Mapping[str, Mapping[str, set[str]]]
+    ) -> list[Operator]:
         """Inputs whose key is not determined by equalities with those before them."""
         kept, known = [first], {first.alias}
         pending = [part for part in self.parts if part is not first]
         while pending:
-            found = next((p for p in pending if self._determined(p, known)), None)
+            found = next((p for p in pending if _determined(p, known, equal[p.alias])), None)
             if found is None:
                 found = pending[0]
                 kept.append(found)
@@ -224,15 +237,10 @@ class InnerJoin(Operator):
         choices = [equal.get(name, [name]) for name in names]
         return [frozenset(key) for key in islice(product(*choices), _KEY_LIMIT)]
 
-    def _determined(self, part: Operator, known: set[str]) -> bool:
-        fixed: set[str] = set()
-        for predicate in self.predicates:
-            columns = equality(predicate)
-            if len(columns) == 2:
-                for this, that in (columns, columns[::-1]):
-                    if this.table == part.alias and that.table in known:
-                        fixed.add(this.name)
-        return any(key <= fixed for key in part.keys)
+
+def _determined(part: Operator, known: set[str], equal: Mapping[str, set[str]]) -> bool:
+    fixed = {name for other, names in equal.items() if other in known for name in names}
+    return any(key <= fixed for key in part.keys)
 
 
 def _connected(parts: list[Operator], predicates: tuple[exp.Expr, ...]) -> bool:

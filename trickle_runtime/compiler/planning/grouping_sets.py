@@ -34,15 +34,15 @@ def has_sets(select: exp.Select) -> bool:
     ) or any(isinstance(c.this, str) and c.this.upper() == "GROUPING" for c in calls)
 
 
-def expand(select: exp.Select) -> list[list[exp.Expr]]:
+def expand(select: exp.Select, most: int) -> list[list[exp.Expr]]:
     """The sets of a GROUP BY, each a list of expressions.
 
     Raises:
-        NotIncremental: there are more than ``MOST_SETS``.
+        NotIncremental: there are more than ``most``.
     """
     choices = [_sets(item) for item in select.args["group"].expressions]
     found = [[e for part in chosen for e in part] for chosen in product(*choices)]
-    if len(found) > MOST_SETS:
+    if len(found) > most:
         raise NotIncremental("GROUPING_SETS", f"{len(found)} grouping sets")
     return found
 

@@ -66,6 +66,7 @@ class Planner:
         describer: Describer,
         polled: frozenset[int] = frozenset(),
         unreadable: Mapping[int, NotIncremental] | None = None,
+        most_sets: int = grouping_sets.MOST_SETS,
     ) -> None:
         """Prepare.
 
@@ -74,8 +75,10 @@ class Planner:
             describer: asks PostgreSQL.
             polled: relids of tables whose changes can't be captured.
             unreadable: views whose text is not understood, and why.
+            most_sets: grouping sets that one query may have.
         """
         self.schema, self.polled, self.unreadable = schema, polled, unreadable or {}
+        self.most_sets = most_sets
         self.tools = Tools(schema, describer)
         self._from = FromPlanner(self.tools, self)
         self._subqueries = SubqueryPlanner(self._from, self.tools, self)
@@ -249,7 +252,7 @@ class Planner:
             raise NotIncremental("GROUPING_SETS", "grouping sets in a correlated query")
         source = self._from.join(self._from.gather(select, ctes, None, []))
         select = grouping_sets.qualified(select, source.scope)
-        sets = grouping_sets.expand(select)
+        sets = grouping_sets.expand(select, self.most_sets)
 
         def calls(expression: exp.Expr) -> list[exp.Expr]:
             return list(aggregate_calls(expression, self.schema.functions))

@@ -27,6 +27,7 @@ from trickle_runtime.compiler.operators.repeat import Repeat
 from trickle_runtime.compiler.operators.scan import Scan
 from trickle_runtime.compiler.operators.semi_join import SemiJoin
 from trickle_runtime.compiler.operators.top_k import TopK
+from trickle_runtime.compiler.operators.union_all import UnionAll
 from trickle_runtime.compiler.reasons import NotIncremental
 from trickle_runtime.compiler.result import OutputColumn, Reason
 from trickle_runtime.compiler.schema import Described, Describer, Functions, Schema
@@ -143,7 +144,26 @@ class Tools:
             return [d for part in operator.inputs for d in self.facts(part)]
         if isinstance(operator, Project):
             return self._projected(operator)
+        if isinstance(operator, UnionAll):
+            return self._united(operator)
+        if isinstance(operator, Aggregate) and not operator.outputs:
+            values = [_column_of(key.value, operator.child) for key in operator.group]
+            plain = [value for value in values if value is not None]
+            if len(plain) == len(values):
+                return [self.fact(operator.child, value.name) for value in plain]
         return None
+
+    def _united(self, operator: UnionAll) -> Sequence[Described] | None:
+        """Columns of the same types in every branch keep them."""
+        branches = [[self.fact(b.operator, n) for n in b.columns] for b in operator.branches]
+        columns = zip(*branches, strict=True)
+        found: list[Described] = []
+        for column in columns:
+            kinds = {replace(described, name="") for described in column}
+            if len(kinds) > 1:
+                return None
+            found.append(column[0])
+        return found
 
     def _projected(self, project: Project) -> Sequence[Described] | None:
         """Plain columns are those of the child; only the rest is asked for."""
