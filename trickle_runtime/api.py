@@ -16,7 +16,6 @@ from trickle_runtime.capture import cleanup
 from trickle_runtime.catalog import migrate
 from trickle_runtime.catalog.models import HistoryEntry, StreamTable
 from trickle_runtime.catalog.store import Store
-from trickle_runtime.compiler.result import Step
 from trickle_runtime.config import Constraint, GateTest, Schemas, StreamTableOptions
 from trickle_runtime.db.connection import PsycopgSession
 from trickle_runtime.db.connection import connect as open_session
@@ -42,6 +41,7 @@ from trickle_runtime.refresh.names import Name, text
 from trickle_runtime.refresh.result import (
     AlterResult,
     Check,
+    ExplainedStep,
     FillProgress,
     Finding,
     RefreshResult,
@@ -366,11 +366,24 @@ class Runtime:
         with self._reading():
             return explain.explain_query_rewrite(self.session, self.schemas, query)
 
-    def explain_delta(self, name: Name, changed: Sequence[str] | None = None) -> tuple[Step, ...]:
-        """Return the statements of a refresh after changes in some sources (default: all)."""
+    def explain(self, name: Name) -> list[Check]:
+        """Return the mode of a stream table and how each part of its query is maintained."""
+        with self._reading():
+            return explain.explain(self.session, self.schemas, self._row(name))
+
+    def explain_delta(
+        self, name: Name, changed: Sequence[str] | None = None, *, plan: bool = False
+    ) -> list[ExplainedStep]:
+        """Return the statements of a refresh after changes in some sources (default: all).
+
+        Args:
+            name: of the stream table.
+            changed: names of the changed sources.
+            plan: with PostgreSQL's plan of each statement for what is pending now.
+        """
         with self._reading():
             row = self._row(name)
-            return explain.explain_delta(self.session, self.schemas, row, changed)
+            return explain.explain_delta(self.session, self.schemas, row, changed, plan=plan)
 
     def diagnose_errors(self, name: Name) -> list[Row]:
         """Return the last 5 errors of a stream table with remedies."""

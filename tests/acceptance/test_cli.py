@@ -45,7 +45,8 @@ def test_the_life_of_a_stream_table(
     ok(command, "verify", "--all")
     history = json.loads(ok(command, "history", "revenue", "--json", "--limit", "1"))
     assert [one["action"] for one in history] == ["DIFFERENTIAL"]
-    assert ok(command, "explain", "revenue").startswith("-- 1. ")
+    assert "effective_mode" in ok(command, "explain", "revenue")
+    assert ok(command, "explain", "revenue", "--delta", "--plan").startswith("-- 1. ")
     assert json.loads(ok(command, "explain", "--query-file", str(query), "--json"))
     ok(command, "diagnose", "revenue")
 

@@ -33,6 +33,7 @@ from trickle_runtime.compiler.result import (
     ViewUse,
 )
 from trickle_runtime.compiler.schema import Schema, SourceRelation
+from trickle_runtime.compiler.strategies import Strategy
 from trickle_runtime.config import Schemas
 from trickle_runtime.db.session import Session
 from trickle_runtime.db.sql import quote_ident
@@ -82,6 +83,11 @@ class Analysis:
     def always(self) -> frozenset[int]:
         """Relids that count as changed at every refresh; 0 stands for the time."""
         return self.plan.always
+
+    @property
+    def strategies(self) -> tuple[Strategy, ...]:
+        """How the parts of the query are maintained."""
+        return self.plan.strategies()
 
     @property
     def advice(self) -> tuple[IndexAdvice, ...]:

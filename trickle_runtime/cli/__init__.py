@@ -16,8 +16,8 @@ from trickle_runtime.cli.target import Target
 
 COMMANDS = (
     "serve", "status", "refresh", "create", "alter", "drop", "pause", "resume", "validate",
-    "explain", "diagnose", "history", "fuse", "verify", "repair", "wait", "cleanup", "doctor",
-    "install", "upgrade", "uninstall", "demo", "bench",
+    "explain", "columns", "diagnose", "history", "fuse", "verify", "repair", "wait", "cleanup",
+    "doctor", "install", "upgrade", "uninstall", "demo", "bench",
 )  # fmt: skip
 
 

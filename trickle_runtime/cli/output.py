@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 import click
 
 if TYPE_CHECKING:
-    from trickle_runtime.compiler.result import Step
+    from trickle_runtime.refresh.result import ExplainedStep
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -58,13 +58,15 @@ def show_one(value: object, *, as_json: bool) -> None:
         click.echo(f"{name:<{width}}  {_text(field)}")
 
 
-def show_steps(steps: Sequence[Step], *, as_json: bool) -> None:
+def show_steps(steps: Sequence[ExplainedStep], *, as_json: bool) -> None:
     """Print statements, each below its number and kind."""
     if as_json:
         print_json([record(step) for step in steps])
         return
     for number, step in enumerate(steps, 1):
         click.echo(f"-- {number}. {step.kind}\n{step.sql.rstrip()}\n;\n")
+        for line in (step.plan or "").splitlines():
+            click.echo(f"--   {line}")
 
 
 def print_json(value: object) -> None:

@@ -171,7 +171,7 @@ class Apply:
         return self._applied(pairs.odd, out)
 
     def _applied(self, odd: str, out: Context) -> list[Step]:
-        """Steps for ``ops``: per key the new row, parts of the old one, which of them are there."""
+        """Steps for ``ops``: per key the new row, parts of the old, which of them are there."""
         key = self.key or ()
         old_match = match_key(key, "st", "n") + self._partitions("n")
         sets = self._sets("n")

@@ -26,6 +26,7 @@ from trickle_runtime.compiler.operators.reference import Reference
 from trickle_runtime.compiler.operators.scan import Scan
 from trickle_runtime.compiler.result import IndexAdvice, OutputColumn, StateTable, Step
 from trickle_runtime.compiler.schema import SourceRelation
+from trickle_runtime.compiler.strategies import Strategy, strategies
 from trickle_runtime.compiler.template import column, fill, ident
 from trickle_runtime.compiler.term import union
 from trickle_runtime.config import Schemas
@@ -155,6 +156,10 @@ class Plan:
         out, query = self._context(target), self.fill_sql(target)
         apply = self._apply(target)
         return (*steps, *apply.replaced(query, out, materialise=materialise, staged=staged))
+
+    def strategies(self) -> tuple[Strategy, ...]:
+        """How the parts of the query are maintained."""
+        return () if self.root is None else tuple(strategies(self.root))
 
     def advice(self) -> tuple[IndexAdvice, ...]:
         """Indexes on join keys that deltas of the other inputs would use."""

@@ -7,7 +7,7 @@ stream table is defined and not at some later refresh. Invariant: the session is
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import combinations
 
@@ -47,6 +47,22 @@ def check(session: Session, schemas: Schemas, analysis: Analysis) -> str | None:
     return None
 
 
+def plans(session: Session, steps: Sequence[Step], places: Mapping[str, str]) -> list[str]:
+    """Return PostgreSQL's plans of statements that follow each other; nothing is run.
+
+    Args:
+        session: its transaction is left as it was.
+        steps: see ``Plan.delta_steps``.
+        places: settings that the statements read.
+    """
+    session.execute("SAVEPOINT trickle_dry_run")
+    try:
+        _set(session, places)
+        return ["\n".join(_plan(session, text) for text in _statements(step)) for step in steps]
+    finally:
+        session.execute("ROLLBACK TO SAVEPOINT trickle_dry_run; RELEASE SAVEPOINT trickle_dry_run")
+
+
 def changed_sets(sources: Sequence[int], always: frozenset[int]) -> Iterator[frozenset[int]]:
     """The sets of changed sources to check, the largest first."""
     single = sorted(set(sources) - always)
@@ -73,7 +89,7 @@ class _DryRun:
 
     def run(self) -> None:
         self._prepare()
-        self._explain(self.analysis.fill_sql())
+        _plan(self.session, self.analysis.fill_sql())
         read = [source.relid for source in self.analysis.sources]
         for changed in changed_sets(read, self.analysis.always):
             self._steps(self.analysis.delta_steps(changed))
@@ -91,26 +107,36 @@ class _DryRun:
                 places[f"upstream_{source.pgt_id}"] = "0"
                 if store.resolve(changelog.log_name(self.schemas, source.pgt_id)) is None:
                     changelog.ensure(self.session, self.schemas, source.pgt_id)
-        for name, value in places.items():
-            self.session.execute(
-                "SELECT set_config(%(name)s, %(value)s, true)",
-                {"name": f"{prefix}.{name}", "value": value},
-            )
+        _set(self.session, {f"{prefix}.{name}": value for name, value in places.items()})
 
     def _steps(self, steps: Sequence[Step]) -> None:
         self.session.execute("SAVEPOINT trickle_steps")
         for step in steps:
-            text = step.sql
-            if step.kind == "delta":  # dropped before, analysed after
-                text = text.split(";\n", 1)[1].rsplit(";\n", 1)[0]
-            self._statement(text)
+            for statement in _statements(step):
+                _plan(self.session, statement)
         self.session.execute("ROLLBACK TO SAVEPOINT trickle_steps")
 
-    def _statement(self, statement: str) -> None:
-        if statement.startswith(_TEMPORARY):
-            self.session.execute(f"{statement} WITH NO DATA")
-        elif not statement.startswith("ANALYZE"):
-            self._explain(statement)
 
-    def _explain(self, statement: str) -> None:
-        self.session.execute(f"EXPLAIN {statement}")
+def _set(session: Session, places: Mapping[str, str]) -> None:
+    for name, value in places.items():
+        session.execute(
+            "SELECT set_config(%(name)s, %(value)s, true)", {"name": name, "value": value}
+        )
+
+
+def _statements(step: Step) -> list[str]:
+    """The statements of a step that have a plan, or that later ones need."""
+    text = step.sql
+    if text.startswith("DROP TABLE IF EXISTS"):  # a temporary table: made anew, and analysed
+        text = text.split(";\n", 1)[1].rsplit(";\n", 1)[0]
+    elif text.startswith("TRUNCATE"):
+        text = text.split("; ", 1)[1].rsplit("; ", 1)[0]
+    return [] if text.startswith("ANALYZE") else [text]
+
+
+def _plan(session: Session, statement: str) -> str:
+    """The plan of a statement; a temporary table is made, empty, for those that read it."""
+    rows = session.execute(f"EXPLAIN {statement}")
+    if statement.startswith(_TEMPORARY):
+        session.execute(f"{statement} WITH NO DATA")
+    return "\n".join(str(row["QUERY PLAN"]) for row in rows)

@@ -14,9 +14,9 @@ from trickle_runtime.compiler.result import Step
 from trickle_runtime.config import Schemas
 from trickle_runtime.db.session import Session
 from trickle_runtime.errors import CompileError, InvalidConfig
-from trickle_runtime.refresh import compiled, meaning
-from trickle_runtime.refresh.members import observe, queries
-from trickle_runtime.refresh.result import Check, RewritePass
+from trickle_runtime.refresh import compiled, dry_run, meaning
+from trickle_runtime.refresh.members import Member, observe, queries
+from trickle_runtime.refresh.result import Check, ExplainedStep, RewritePass
 
 
 def validate_query(session: Session, schemas: Schemas, query: str) -> list[Check]:
@@ -31,16 +31,63 @@ def validate_query(session: Session, schemas: Schemas, query: str) -> list[Check
     return list(_checks(analysis))
 
 
+def explain(session: Session, schemas: Schemas, row: StreamTable) -> list[Check]:
+    """Return the mode of a stream table, and how each part of its query is maintained, and why."""
+    member = observe(session, schemas, [row.pgt_id]).members[row.pgt_id]
+    meaning.apply(session, schemas, member.session_settings)
+    analysis = compiled.analysis_of(session, schemas, member)
+    why = [Check(one["code"], one["message"], one["severity"]) for one in row.mode_reasons]
+    severity = "INFO" if row.effective_mode == "differential" else "WARNING"
+    first = Check("effective_mode", row.effective_mode.upper(), severity)
+    return [first, *why, *_strategies(analysis)]
+
+
 def explain_delta(
-    session: Session, schemas: Schemas, row: StreamTable, changed: Sequence[str] | None = None
-) -> tuple[Step, ...]:
+    session: Session,
+    schemas: Schemas,
+    row: StreamTable,
+    changed: Sequence[str] | None = None,
+    *,
+    plan: bool = False,
+) -> list[ExplainedStep]:
     """Return the statements of a refresh after changes in the named sources (default: in all).
 
-    Those of a table whose mode is full are those of its full refresh.
+    Those of a table whose mode is full are those of its full refresh. With ``plan`` PostgreSQL
+    explains each for what is pending now; nothing is run.
     """
     member = observe(session, schemas, [row.pgt_id]).members[row.pgt_id]
     meaning.apply(session, schemas, member.session_settings)
     analysis = compiled.analysis_of(session, schemas, member)
+    steps = _steps(session, schemas, row, member, analysis, changed)
+    if not plan:
+        return [ExplainedStep(step.kind, step.sql) for step in steps]
+    plans = dry_run.plans(session, steps, places(schemas, member))
+    return [ExplainedStep(s.kind, s.sql, p) for s, p in zip(steps, plans, strict=True)]
+
+
+def places(schemas: Schemas, member: Member) -> dict[str, str]:
+    """Return the settings by which statements learn where their changes begin."""
+    prefix = schemas.prefix
+    found = {
+        f"{prefix}.frontier": member.frontier or "1:1:",
+        f"{prefix}.clock": member.clock or "-infinity",
+        f"{prefix}.refresh_no": str(member.refresh_no + 1),
+    }
+    for source in member.sources:
+        if source.pgt_id is not None:
+            consumed = member.upstream.get(source.pgt_id, source.refresh_no)
+            found[f"{prefix}.upstream_{source.pgt_id}"] = str(consumed)
+    return found
+
+
+def _steps(
+    session: Session,
+    schemas: Schemas,
+    row: StreamTable,
+    member: Member,
+    analysis: Analysis,
+    changed: Sequence[str] | None,
+) -> tuple[Step, ...]:
     if analysis.mode == "full":
         return analysis.full_steps()
     read = {source.relid: source.recorded for source in member.sources}
@@ -51,7 +98,7 @@ def explain_delta(
             f"{row.relation} does not read {', '.join(unknown)}",
             hint=f"It reads: {', '.join(read.values())}.",
         )
-    return analysis.delta_steps(frozenset(found.values() if found else read))
+    return analysis.delta_steps(frozenset(found.values() if found else read) | analysis.always)
 
 
 def _relid(session: Session, schemas: Schemas, name: str) -> int:
@@ -65,6 +112,7 @@ def _checks(analysis: Analysis) -> Iterator[Check]:
     for reason in analysis.reasons:
         text = reason.message + (f" ({reason.hint})" if reason.hint else "")
         yield Check(reason.code, text, reason.severity)
+    yield from _strategies(analysis)
     key = "none: rows are found by their hash" if analysis.key is None else _names(analysis.key)
     yield Check("row_identity", key, "INFO")
     for source in analysis.sources:
@@ -75,6 +123,11 @@ def _checks(analysis: Analysis) -> Iterator[Check]:
         yield Check("state_table", state.purpose, "INFO")
     for advice in analysis.advice:
         yield Check("missing_index", advice.ddl, "WARNING")
+
+
+def _strategies(analysis: Analysis) -> Iterator[Check]:
+    for one in analysis.strategies:
+        yield Check(one.construct, one.text, "WARNING" if one.warning else "INFO")
 
 
 def _names(key: Sequence[str]) -> str:
@@ -95,6 +148,7 @@ def explain_query_rewrite(session: Session, schemas: Schemas, query: str) -> lis
             for number, step in enumerate(steps, 1)
         ]
     passes += [RewritePass(one.code, False, one.message) for one in analysis.reasons]
+    passes += [RewritePass(one.construct, False, one.text) for one in analysis.strategies]
     key = "none" if analysis.key is None else _names(analysis.key)
     passes.append(RewritePass("delta_key", False, key))
     return passes

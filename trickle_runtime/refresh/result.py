@@ -171,6 +171,15 @@ class Check:
 
 
 @dataclass(frozen=True)
+class ExplainedStep:
+    """A statement of a refresh; ``plan`` is PostgreSQL's, one line per node, where asked for."""
+
+    kind: str
+    sql: str
+    plan: str | None = None
+
+
+@dataclass(frozen=True)
 class Finding:
     """One thing that ``doctor`` found."""
 

@@ -23,16 +23,38 @@ def arrange(
     ``together``, all of these that overlap, or a single member.
     """
     order = dag.topological_order(reads)
-    unit_of = {node: frozenset([node]) for node in order}
-    for group in _convex(reads, (*dag.diamonds(reads, atomic), *together)):
+    groups = _convex(reads, (*dag.diamonds(reads, atomic), *together))
+    while circles := _circles(quotient := _quotient(reads, groups)):
+        groups = _convex(reads, (*groups, *circles))
+    return tuple(
+        tuple(node for node in order if node in unit) for unit in dag.topological_order(quotient)
+    )
+
+
+def _quotient(
+    reads: Mapping[int, Iterable[int]], groups: Iterable[frozenset[int]]
+) -> dict[frozenset[int], set[frozenset[int]]]:
+    """The units, each group and each single member, with those that they read."""
+    unit_of = {node: frozenset([node]) for node in reads}
+    for group in groups:
         unit_of.update(dict.fromkeys(group, group))
-    between = {
+    return {
         unit: {unit_of[one] for node in unit for one in reads[node] if one in reads} - {unit}
         for unit in unit_of.values()
     }
-    return tuple(
-        tuple(node for node in order if node in unit) for unit in dag.topological_order(between)
-    )
+
+
+def _circles(
+    quotient: Mapping[frozenset[int], Iterable[frozenset[int]]],
+) -> tuple[frozenset[int], ...]:
+    """Units that read each other, by different members: neither can run first."""
+    above = dag.readers(quotient)
+    found: list[frozenset[int]] = []
+    for unit in quotient:
+        both = dag.reachable(quotient, unit) & dag.reachable(above, unit)
+        if both - {unit}:
+            found.append(unit.union(*both))
+    return tuple(found)
 
 
 def _convex(

@@ -49,8 +49,25 @@ def status(runtime: Runtime, name: str | None = None) -> Records:
 
 
 def explain(runtime: Runtime, name: str) -> Records:
-    """Return the statements of a differential refresh."""
-    return runtime.explain_delta(name)
+    """Return how each part of a stream table's query is maintained."""
+    return runtime.explain(name)
+
+
+def explain_delta(
+    runtime: Runtime, name: str, changed: Sequence[str] | None = None, plan: bool = False
+) -> Records:
+    """Return the statements of a refresh, with PostgreSQL's plans where asked for."""
+    return runtime.explain_delta(name, changed, plan=plan)
+
+
+def explain_rewrite(runtime: Runtime, query: str) -> Records:
+    """Return what each pass of the compiler makes of a query."""
+    return runtime.explain_query_rewrite(query)
+
+
+def auxiliary_columns(runtime: Runtime, name: str) -> Records:
+    """Return everything that is kept for a stream table besides its columns."""
+    return runtime.list_auxiliary_columns(name)
 
 
 def validate(runtime: Runtime, query: str) -> Records:
@@ -117,6 +134,9 @@ VERBS: Mapping[str, Callable[..., Records]] = {
         refresh,
         status,
         explain,
+        explain_delta,
+        explain_rewrite,
+        auxiliary_columns,
         validate,
         diagnose,
         fuse_status,
@@ -156,23 +176,45 @@ def _checked(verb: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
                 f"trickle_{OPERATIONS.get(verb, verb)} needs an argument {parameter.name!r}",
                 hint=f"Write --args '{{{parameter.name}: …}}'.",
             )
-        if parameter.name == "timeout":
-            given["timeout"] = _seconds(value)
-        elif value is not None and not isinstance(value, str):
-            raise InvalidConfig(
-                f"{parameter.name} {value!r} is not valid", hint="Allowed: a text."
-            )
+        if value is not None:
+            given[parameter.name] = _READ.get(parameter.name, _text)(parameter.name, value)
     return given
 
 
-def _seconds(value: object) -> float:
+def _text(name: str, value: object) -> str:
+    if not isinstance(value, str):
+        raise InvalidConfig(f"{name} {value!r} is not valid", hint="Allowed: a text.")
+    return value
+
+
+def _texts(name: str, value: object) -> list[str]:
+    values = [value] if isinstance(value, str) else value
+    if not isinstance(values, (list, tuple)) or not all(isinstance(v, str) for v in values):
+        raise InvalidConfig(f"{name} {value!r} is not valid", hint="Allowed: a list of names.")
+    return list(values)
+
+
+def _flag(name: str, value: object) -> bool:
+    if not isinstance(value, bool):
+        raise InvalidConfig(f"{name} {value!r} is not valid", hint="Allowed: true, false.")
+    return value
+
+
+def _seconds(name: str, value: object) -> float:
     try:
         seconds = float(str(value))
     except ValueError:
         seconds = 0.0
     if not 0 < seconds < float("inf"):
-        raise InvalidConfig(f"timeout {value!r} is not valid", hint="Allowed: seconds, above 0.")
+        raise InvalidConfig(f"{name} {value!r} is not valid", hint="Allowed: seconds, above 0.")
     return seconds
+
+
+_READ: Mapping[str, Callable[[str, object], object]] = {
+    "timeout": _seconds,
+    "changed": _texts,
+    "plan": _flag,
+}
 
 
 def lines(records: Records) -> Iterable[str]:

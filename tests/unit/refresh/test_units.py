@@ -42,6 +42,13 @@ def test_diamond_over_a_base_table():
     assert arrange({1: (-100,), 2: (-100,), 3: (1, 2), 4: (3,)}, always) == ((1, 2, 3), (4,))
 
 
+def test_diamonds_that_read_each_other_are_one_unit():
+    """Each is convex, but one member of each reads a member of the other."""
+    reads = {2: (-100,), 6: (-106,), 9: (-100, 6), 10: (2, 6), 11: (2, 9), 12: (6, 10)}
+    units = arrange(reads, lambda node: node in {11, 12})
+    assert sorted(units[0]) == [2, 6, 9, 10, 11, 12]
+
+
 def test_neighbours_stay_apart():
     units = arrange({**DIAMOND, 5: (1,), 6: (4,), 7: (-200,)}, always)
     assert (1, 2, 3, 4) in units

@@ -290,7 +290,6 @@ class _Builder:
         if kept is None:
             slot = self.texts.setdefault(f"slot {text}", len(self.texts))
             kept = aggregates.recompute(text, self._result_type(call), slot)
-        self.tools.note(kept.strategy, f"{call.function}() by {kept.strategy}")
         reads = set(numbers.values())
         if planned.feed is not None:
             reads.add(f"x{planned.feed}")

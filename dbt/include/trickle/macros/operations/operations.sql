@@ -17,6 +17,21 @@
 {% endmacro %}
 
 
+{% macro trickle_explain_delta(name, changed=none, plan=false) %}
+  {% do trickle_operation('explain_delta', {'name': name, 'changed': changed, 'plan': plan}) %}
+{% endmacro %}
+
+
+{% macro trickle_explain_rewrite(query) %}
+  {% do trickle_operation('explain_rewrite', {'query': query}) %}
+{% endmacro %}
+
+
+{% macro trickle_auxiliary_columns(name) %}
+  {% do trickle_operation('auxiliary_columns', {'name': name}) %}
+{% endmacro %}
+
+
 {% macro trickle_validate(query) %}
   {% do trickle_operation('validate', {'query': query}) %}
 {% endmacro %}
