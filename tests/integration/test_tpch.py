@@ -68,7 +68,7 @@ def row_of(session, statement, **names):
     return row
 
 
-@pytest.mark.parametrize("name", tpch.EVERY)
+@pytest.mark.parametrize("name", tpch.QUERIES)
 def test_query_is_differential_and_exact_under_mixed_batches(rt, session, oracle, name):
     create(rt, name)
     oracle(rt, f"tpch.{name}_stream")
@@ -80,7 +80,7 @@ def test_query_is_differential_and_exact_under_mixed_batches(rt, session, oracle
         oracle(rt, f"tpch.{name}_stream")
 
 
-@pytest.mark.parametrize("name", tpch.INCREMENTAL)
+@pytest.mark.parametrize("name", tpch.QUERIES)
 def test_delta_is_new_minus_old(rt, session, name):
     create(rt, name)
     rt.create_stream_table(
@@ -119,17 +119,17 @@ def test_delta_is_new_minus_old(rt, session, name):
 
 
 def test_all_queries_refreshed_together_are_exact(rt, session, oracle):
-    for name in tpch.INCREMENTAL:
+    for name in tpch.QUERIES:
         create(rt, name)
     for cycle in range(CYCLES):
         change(session, changes.everything(15), seed=cycle / 10)
         change(session, BOTH_PARTNERS, seed=cycle / 10 + 0.05)
         rt.refresh_all()
-        for name in tpch.INCREMENTAL:
+        for name in tpch.QUERIES:
             oracle(rt, f"tpch.{name}_stream")
 
 
-@pytest.mark.parametrize("name", tpch.INCREMENTAL)
+@pytest.mark.parametrize("name", tpch.QUERIES)
 def test_emptied_and_refilled_sources(rt, session, oracle, name):
     create(rt, name)
     session.execute("CREATE TEMPORARY TABLE kept AS SELECT * FROM tpch.lineitem")

@@ -95,7 +95,7 @@ def sweep(
     return (
         Table(
             "refresh_mode auto: a refresh as a multiple of CREATE TABLE AS, wall / CPU",
-            ("change", *tpch.INCREMENTAL, "slowest"),
+            ("change", *tpch.QUERIES, "slowest"),
             tuple((*row, worst) for row, worst in zip(rows, slowest, strict=True)),
             (f"Goal: at most {_GOAL} everywhere.",),
         ),
@@ -105,7 +105,7 @@ def sweep(
 def create(runtime: Runtime, say: Say) -> dict[str, float]:
     """Create the stream tables; return the milliseconds that each fill took."""
     fills: dict[str, float] = {}
-    for name in tpch.INCREMENTAL:
+    for name in tpch.QUERIES:
         fills[name] = timing.milliseconds(
             lambda name=name: runtime.create_stream_table(
                 _stream_table(name), tpch.query(name), schedule="1h"
@@ -117,7 +117,7 @@ def create(runtime: Runtime, say: Say) -> dict[str, float]:
 
 def verify(runtime: Runtime, say: Say) -> None:
     """Compare every stream table with its query."""
-    for name in tpch.INCREMENTAL:
+    for name in tpch.QUERIES:
         runtime.refresh(_stream_table(name))
         answer = runtime.verify(_stream_table(name))
         if not answer.equal:
@@ -129,7 +129,7 @@ def _measure(
     runtime: Runtime, session: PsycopgSession, batch: Sequence[changes.Change], repeat: int
 ) -> dict[str, _Measured]:
     meter = timing.Meter(session)
-    measured = {name: _Measured() for name in tpch.INCREMENTAL}
+    measured = {name: _Measured() for name in tpch.QUERIES}
     # One more, not counted: it compiles the statements for this set of changed sources.
     for number in range(repeat + 1):
         changes.apply(session, batch)
@@ -155,7 +155,7 @@ def _materialized_views(session: PsycopgSession, repeat: int, say: Say) -> dict[
     say("materialized views of the same queries")
     meter = timing.Meter(session)
     times: dict[str, timing.Taken] = {}
-    for name in tpch.INCREMENTAL:
+    for name in tpch.QUERIES:
         session.execute(sql.render(_MATVIEW, name=name, query=tpch.query(name)))
         session.commit()
         times[name] = timing.median(
@@ -189,7 +189,7 @@ def _table(
             many[name].ratio.cell,
             _actions({name: many[name]}),
         )
-        for name in tpch.INCREMENTAL
+        for name in tpch.QUERIES
     ]
     means = [timing.geometric_mean(m.ratio for m in run.values()).cell for run in (one, many)]
     rows.append(("geometric mean", None, None, None, None, means[0], None, None, means[1], None))

@@ -27,7 +27,9 @@ _SETTINGS_ONLY = """
     json_object_agg_strict json_object_agg_unique jsonb_object_agg_strict json_to_record
     json_to_recordset jsonb_to_record jsonb_to_recordset json_populate_record
     json_populate_recordset jsonb_populate_record jsonb_populate_recordset
-    jsonb_object_agg_unique
+    jsonb_object_agg_unique length numeric money date_add date_subtract json_to_tsvector
+    jsonb_to_tsvector convert convert_from convert_to jsonb_path_exists_tz jsonb_path_match_tz
+    jsonb_path_query_tz jsonb_path_query_array_tz jsonb_path_query_first_tz xml
 """
 SETTINGS_ONLY = frozenset(_SETTINGS_ONLY.split())
 _TIME = frozenset({"now", "transaction_timestamp"})

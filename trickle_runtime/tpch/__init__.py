@@ -9,10 +9,7 @@ from __future__ import annotations
 
 from trickle_runtime.db import sql
 
-INCREMENTAL = ("q01", "q03", "q05", "q06", "q07", "q08", "q09", "q10", "q12", "q14", "q19")
-
-FURTHER = ("q02", "q04", "q11", "q13", "q15", "q16", "q17", "q18", "q20", "q21", "q22")
-EVERY = tuple(sorted((*INCREMENTAL, *FURTHER)))
+QUERIES = tuple(f"q{number:02}" for number in range(1, 23))
 
 
 def query(name: str) -> str:
