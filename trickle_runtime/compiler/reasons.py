@@ -25,6 +25,7 @@ HINTS: dict[str, str] = {
     "POLLED_SOURCE": "The source can't carry triggers; it is read again at each refresh.",
     "HIDDEN_SOURCE": "Grant SELECT on what the view reads; it is read again at each refresh.",
     "SYSTEM_COLUMN": "Use columns of the table; ctid and xmin change without a change of the row.",
+    "ONLY": "Read the table with its children, or move its own rows to one of them.",
     "WHOLE_ROW": "Name the columns instead of using the whole row.",
     "KEY_TYPE": "Cast the group key to a type with hashing, such as text.",
     "TOO_DEEP": "Split the query into views, or into stream tables of their own.",

@@ -142,7 +142,8 @@ class Planner:
             operator = self._polled(relation)
             return operator, expose(shown, operator, renamed)
         if node.args.get("only"):
-            raise NotIncremental("UNSUPPORTED", "FROM ONLY")
+            operator = self._without_children(relation)
+            return operator, expose(shown, operator, renamed)
         rows = scan(relation, self.tools.alias("t"))
         return rows, visible_table(shown, rows, renamed)
 
@@ -373,6 +374,13 @@ class Planner:
         names = tuple(functions.values_names(tree))
         rows = Values(self.tools.alias("v"), functions.values_text(tree), names)
         return Planned(rows, names)
+
+    def _without_children(self, relation: SourceRelation) -> Operator:
+        """FROM ONLY: the buffer has the changes of the children, too."""
+        rows = _everything(relation)
+        rows.args["from_"].this.set("only", True)
+        refusal = NotIncremental("ONLY", f"FROM ONLY {relation.name}")
+        return self._recomputed(rows, {}, refusal).operator
 
     def _polled(self, relation: SourceRelation) -> Recompute:
         """A source that can't carry triggers: read again at each refresh, by difference."""
