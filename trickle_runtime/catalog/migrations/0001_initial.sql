@@ -184,9 +184,14 @@ BEGIN
 END $$;
 
 -- What a capture rests on, as one value to compare. xmin of pg_attribute and pg_trigger shows what leaves no other
--- trace: ALTER TYPE … USING to the same type, or DISABLE, load, ENABLE.
+-- trace: ALTER TYPE … USING to the same type, or DISABLE, load, ENABLE. In plpgsql, whose plans a session keeps: every
+-- pass asks.
 CREATE FUNCTION pgtrickle.pgt_source_state(p_relids oid[]) RETURNS TABLE (source_relid oid, state jsonb)
-LANGUAGE sql STABLE SET search_path = pg_catalog, pgtrickle, pg_temp AS $$
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pgtrickle, pg_temp
+SET plan_cache_mode = force_generic_plan SET jit = off AS $$
+#variable_conflict use_column
+BEGIN
+    RETURN QUERY
     WITH RECURSIVE tree (root, member, parent, link) AS (
         SELECT s.source_relid, s.source_relid, NULL::oid, NULL::text
         FROM pgtrickle.pgt_sources s WHERE s.source_relid = ANY (p_relids) AND s.capture_mode <> 'poll'
@@ -225,13 +230,14 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pgtrickle, pg_temp AS $$
                 WHERE tree.root = c.oid) THEN 'subscribed' END),
         'started', CASE c.relpersistence WHEN 'u' THEN pg_postmaster_start_time() END)
     FROM members JOIN pg_class c ON c.oid = members.root
-    LEFT JOIN triggers ON triggers.root = members.root LEFT JOIN columns ON columns.root = members.root
-$$;
+    LEFT JOIN triggers ON triggers.root = members.root LEFT JOIN columns ON columns.root = members.root;
+END $$;
 
 -- Sources whose capture can't be trusted at this snapshot; p_relids NULL means all that stream tables read.
 CREATE FUNCTION pgtrickle.pgt_source_issues(p_relids oid[] DEFAULT NULL)
 RETURNS TABLE (source_relid oid, kind text, message text, new_relid oid)
-LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pgtrickle, pg_temp AS $$
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pgtrickle, pg_temp
+SET plan_cache_mode = force_generic_plan SET jit = off AS $$
 #variable_conflict use_column
 DECLARE
     r record;
@@ -311,7 +317,8 @@ END $$;
 -- their files is looked at before anything is planned.
 CREATE FUNCTION pgtrickle.pgt_pending_parts(p_ids bigint[])
 RETURNS TABLE (pgt_id bigint, source_relid oid, changes bigint, marker text, message text, polled boolean)
-LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pgtrickle, pg_temp SET jit = off AS $$
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pgtrickle, pg_temp
+SET plan_cache_mode = force_generic_plan SET jit = off AS $$
 #variable_conflict use_column
 DECLARE
     r record;
@@ -378,11 +385,15 @@ END $$;
 CREATE FUNCTION pgtrickle.pgt_pending(p_ids bigint[] DEFAULT NULL)
 RETURNS TABLE (pgt_id bigint, source_relid oid, changes bigint, truncated boolean, failed boolean, polled boolean,
     message text)
-LANGUAGE sql STABLE SET search_path = pg_catalog, pgtrickle, pg_temp AS $$
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pgtrickle, pg_temp
+SET plan_cache_mode = force_generic_plan SET jit = off AS $$
+#variable_conflict use_column
+BEGIN
+    RETURN QUERY
     SELECT p.pgt_id, p.source_relid, sum(p.changes)::bigint, coalesce(bool_or(p.marker = 'T'), false),
         coalesce(bool_or(p.marker IN ('X', 'R')), false), bool_or(p.polled), max(p.message)
-    FROM pgtrickle.pgt_pending_parts(p_ids) p GROUP BY p.pgt_id, p.source_relid
-$$;
+    FROM pgtrickle.pgt_pending_parts(p_ids) p GROUP BY p.pgt_id, p.source_relid;
+END $$;
 
 -- Remove the triggers, functions, buffers and registrations of a source. Dropping a function drops its triggers,
 -- which needs no ownership of the source.
