@@ -68,7 +68,7 @@ def choose(pending: int, past: Sequence[Past], full: Past | None) -> Choice:
         return Choice("full", facts)
     if expected > budget:
         return Choice("differential", facts, max(budget, min(full_ms, 1.3 * expected)))
-    return Choice("differential", facts, 2 * budget)
+    return Choice("differential", facts, max(LEAST_BUDGET_MS, full_ms))
 
 
 def expected_ms(pending: int, samples: Sequence[Past]) -> float | None:
