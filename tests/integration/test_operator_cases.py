@@ -42,7 +42,9 @@ def writer(database: str):
         yield connection
 
 
-@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize(
+    "way", ["end", *(pytest.param(w, marks=pytest.mark.once) for w in WAYS[1:])]
+)
 @pytest.mark.parametrize("case", _cases())
 def test_case(case: dict[str, Any], way: str, rt: Runtime, writer: psycopg.Connection) -> None:
     try:
