@@ -347,7 +347,7 @@ WHERE %(pgt_id)s::bigint IS NULL OR stream_table = pgtrickle.stream_table_name(%
 
 -- name: doctor
 WITH findings (position, checked, severity, message, remedy) AS (
-    SELECT 1, 'source', CASE WHEN i.kind IN ('gone', 'row_security') THEN 'ERROR' ELSE 'WARNING' END, i.message,
+    SELECT 1, 'source', CASE WHEN i.kind IN ('gone', 'renamed', 'row_security') THEN 'ERROR' ELSE 'WARNING' END, i.message,
            'The next refresh follows it, if it can.'
     FROM pgtrickle.pgt_source_issues() i
     UNION ALL

@@ -260,7 +260,8 @@ BEGIN
         ), state AS MATERIALIZED (
             SELECT * FROM pgtrickle.pgt_source_state((SELECT array_agg(relid) FROM used))
         ), found AS (
-            SELECT used.relid, used.name, c.oid IS NOT NULL AS present, s.capture_mode, s.fingerprint, state.state,
+            SELECT used.relid, used.name, c.oid IS NOT NULL AS present,
+                quote_ident(n.nspname) || '.' || quote_ident(c.relname) AS now, s.capture_mode, s.fingerprint, state.state,
                 -- Both ways of quoting a name: only where needed, and always.
                 used.name IN (quote_ident(n.nspname) || '.' || quote_ident(c.relname),
                     '"' || replace(n.nspname, '"', '""') || '"."' || replace(c.relname, '"', '""') || '"') AS in_place,
@@ -289,6 +290,7 @@ BEGIN
         SELECT found.kind, found.message INTO kind, message FROM (VALUES
             (new_relid IS NOT NULL, 'swapped', r.name || ' is another relation now'),
             (NOT r.present, 'gone', r.name || ' does not exist any more'),
+            (NOT r.in_place, 'renamed', r.name || ' is ' || r.now || ' now'),
             (r.secured, 'row_security', 'row security policies of ' || r.name || ' apply to us'),
             (r.alien, 'foreign_cluster', 'the frontier or the capture was made in another cluster'),
             (r.capture_mode IS NULL, 'trigger_changed', 'changes of ' || r.name || ' are not captured'),
@@ -305,7 +307,7 @@ BEGIN
                 'the server was restarted and may have emptied the unlogged table ' || r.name)
         ) AS found (applies, kind, message)
         WHERE found.applies AND (r.capture_mode IS DISTINCT FROM 'poll'
-            OR found.kind IN ('swapped', 'gone', 'row_security', 'foreign_cluster'))
+            OR found.kind IN ('swapped', 'gone', 'renamed', 'row_security', 'foreign_cluster'))
         LIMIT 1;
         IF kind IS NOT NULL THEN
             RETURN NEXT;
