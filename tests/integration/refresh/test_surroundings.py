@@ -111,6 +111,40 @@ def test_a_user_trigger_sees_each_change_once(rt, sql, oracle):
     oracle(rt, "s")
 
 
+def test_a_partition_that_has_partitions(rt, sql, oracle):
+    sql(
+        "CREATE TABLE p (id int, v int) PARTITION BY LIST (id)",
+        "CREATE TABLE p2 PARTITION OF p DEFAULT PARTITION BY RANGE (v)",
+        "CREATE TABLE p2a PARTITION OF p2 DEFAULT",
+    )
+    rt.create_stream_table("public.whole", "SELECT id, v FROM p")
+    rt.create_stream_table("public.part", "SELECT id, v FROM p2")
+    sql("INSERT INTO p2 VALUES (3, 5)", "INSERT INTO p VALUES (4, 6)", "UPDATE p2a SET v = v + 1")
+    for name in ("whole", "part"):
+        assert rt.refresh(name).action == "DIFFERENTIAL"
+        oracle(rt, name)
+
+
+def test_a_partition_that_is_half_detached(rt, sql, oracle, half_detach):
+    sql(
+        "CREATE TABLE p (id int, v int) PARTITION BY LIST (id)",
+        "CREATE TABLE p1 PARTITION OF p FOR VALUES IN (1) PARTITION BY RANGE (v)",
+        "CREATE TABLE p1a PARTITION OF p1 FOR VALUES FROM (0) TO (9)",
+        "CREATE TABLE p2 PARTITION OF p FOR VALUES IN (2)",
+        "INSERT INTO p VALUES (1, 1), (2, 2)",
+    )
+    rt.create_stream_table("public.s", "SELECT id, v FROM p")
+    half_detach("p", "p1")
+    assert sql.value("SELECT count(*) FROM p") == 1
+    for statement in ("SELECT 1", "INSERT INTO p VALUES (2, 3)", "UPDATE p1a SET v = 3"):
+        sql(statement)
+        assert rt.refresh("s").status == "completed"
+        oracle(rt, "s")
+    sql("ALTER TABLE p DETACH PARTITION p1 FINALIZE", "DELETE FROM p WHERE v = 2")
+    rt.refresh("s")
+    oracle(rt, "s")
+
+
 def test_types_that_change_under_a_stream_table(rt, sql, oracle):
     """D23: a value for an enum, another check of a domain."""
     sql(
