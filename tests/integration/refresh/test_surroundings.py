@@ -201,3 +201,26 @@ def test_a_policy_on_a_source(role_database):
     finally:
         own.close()
         admin.close()
+
+
+def test_more_than_one_row_where_an_outer_row_meets_them(rt, sql, oracle):
+    """A6: PostgreSQL's error, and the way back when the rows are gone again."""
+    sql(
+        "CREATE TABLE o (id int, k int)",
+        "CREATE TABLE i (k int, w int)",
+        "INSERT INTO o VALUES (1, 1)",
+        "INSERT INTO i VALUES (1, 5), (3, 6), (3, 7)",
+    )
+    rt.create_stream_table(
+        "public.s", "SELECT o.id, (SELECT i.w FROM i WHERE i.k = o.k) AS w FROM o"
+    )
+    for more, less in (
+        ("INSERT INTO i VALUES (1, 9)", "DELETE FROM i WHERE w = 9"),
+        ("INSERT INTO o VALUES (2, 3)", "DELETE FROM i WHERE w = 7"),
+    ):
+        sql(more)
+        with pytest.raises(TrickleError, match="more than one row"):
+            rt.refresh("s")
+        sql(less)
+        assert rt.refresh("s").status == "completed"
+        oracle(rt, "s")
