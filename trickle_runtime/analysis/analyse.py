@@ -97,9 +97,10 @@ class Analysis:
         """Indexes that are missing for the deltas of joins."""
         return self.plan.advice()
 
-    def computed(self) -> Analysis:
-        """The same query, computed as a whole at each refresh."""
-        return replace(self, plan=replace(self.plan, root=None))
+    def computed(self, problem: str) -> Analysis:
+        """The same query, computed as a whole at each refresh because of an error of ours."""
+        reason = NotIncremental("INTERNAL", problem).reason
+        return replace(self, plan=replace(self.plan, root=None), reasons=(reason, *self.reasons))
 
     def with_target(self, target: Target) -> Analysis:
         """The same analysis for a stream table that has its number by now."""

@@ -16,7 +16,6 @@ from trickle_runtime.capture.buffer import view_name
 from trickle_runtime.catalog.models import Dependency
 from trickle_runtime.catalog.store import Store
 from trickle_runtime.compiler.apply import Target
-from trickle_runtime.compiler.reasons import NotIncremental
 from trickle_runtime.compiler.result import OutputColumn, Reason
 from trickle_runtime.config import Schemas, StreamTableOptions
 from trickle_runtime.db.session import Session
@@ -78,12 +77,8 @@ def define(
         force_full=options.refresh_mode == "full",
         polled=polled,
     )
+    analysis = tried(session, schemas, analysis)
     reasons = (*analysis.reasons, *(_poll_reason(name) for name in polled))
-    if analysis.mode == "differential":
-        problem = dry_run.check(session, schemas, analysis)
-        if problem is not None:
-            reasons = (NotIncremental("INTERNAL", problem).reason, *reasons)
-            analysis = analysis.computed()
     analysis = with_views(analysis, schemas)
     mode = analysis.mode
     if options.refresh_mode == "differential" and mode != "differential":
@@ -93,6 +88,14 @@ def define(
             hint="Use refresh_mode 'auto' or 'full', or change the query.",
         )
     return Definition(query, analysis, mode, reasons, settings)
+
+
+def tried(session: Session, schemas: Schemas, analysis: Analysis) -> Analysis:
+    """Let PostgreSQL explain every statement; the query is computed if it rejects one."""
+    problem = None
+    if analysis.mode == "differential":
+        problem = dry_run.check(session, schemas, analysis)
+    return analysis if problem is None else analysis.computed(problem)
 
 
 def with_views(analysis: Analysis, schemas: Schemas) -> Analysis:

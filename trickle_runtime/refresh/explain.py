@@ -14,7 +14,7 @@ from trickle_runtime.compiler.result import Step
 from trickle_runtime.config import Schemas
 from trickle_runtime.db.session import Session
 from trickle_runtime.errors import CompileError, InvalidConfig
-from trickle_runtime.refresh import compiled, dry_run, meaning
+from trickle_runtime.refresh import compiled, definition, dry_run, meaning
 from trickle_runtime.refresh.members import Member, observe, queries
 from trickle_runtime.refresh.result import Check, ExplainedStep, RewritePass
 
@@ -22,7 +22,7 @@ from trickle_runtime.refresh.result import Check, ExplainedStep, RewritePass
 def validate_query(session: Session, schemas: Schemas, query: str) -> list[Check]:
     """Return how a query would be maintained: first ``resolved_refresh_mode``, then why."""
     try:
-        analysis = analyse(session, query, schemas=schemas)
+        analysis = definition.tried(session, schemas, analyse(session, query, schemas=schemas))
     except CompileError as error:
         return [
             Check("resolved_refresh_mode", "none", "ERROR"),

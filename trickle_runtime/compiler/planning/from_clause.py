@@ -16,6 +16,7 @@ from trickle_runtime.compiler.operators.base import Operator
 from trickle_runtime.compiler.operators.filter import Filter
 from trickle_runtime.compiler.operators.inner_join import InnerJoin
 from trickle_runtime.compiler.planning import functions
+from trickle_runtime.compiler.planning import tests_as_queries as tests
 from trickle_runtime.compiler.planning.correlation import Domain
 from trickle_runtime.compiler.planning.gathered import Gathered, Queries, conjuncts
 from trickle_runtime.compiler.planning.lateral import LateralPlanner, shown, unwrapped
@@ -258,8 +259,7 @@ class FromPlanner:
 def _compared(condition: exp.Expr) -> Iterator[exp.Expr]:
     """What is compared with subqueries: it will stand inside of them."""
     for node in condition.walk():
-        right = node.args.get("expression")
-        if node.args.get("query") is not None or isinstance(right, (exp.Any, exp.All)):
+        if node.args.get("query") is not None or tests.is_quantified(node):
             yield node.this
 
 

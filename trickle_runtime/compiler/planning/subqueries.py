@@ -77,8 +77,8 @@ class SubqueryPlanner:
             return self._exists(node, source, ctes, negated)
         if isinstance(node, exp.In) and node.args.get("query") is not None:
             return self._in(node, source, ctes, negated)
-        quantifier = node.args.get("expression")
-        if isinstance(quantifier, (exp.Any, exp.All)) and reads_tables(quantifier):
+        if tests.is_quantified(node) and reads_tables(node.args["expression"]):
+            quantifier = node.args["expression"]
             return self._quantified(node, quantifier, source, ctes, negated)
         return None
 
@@ -389,7 +389,7 @@ def subquery_in(holder: exp.Expr) -> exp.Expr | None:
                 return node
         elif isinstance(node, exp.Anonymous) and _is_array(node) and reads_tables(node):
             return node
-        elif isinstance(node.args.get("expression"), (exp.Any, exp.All)):
+        elif tests.is_quantified(node) or tests.is_row_comparison(node):
             if reads_tables(node.args["expression"]):
                 return node
         elif isinstance(node, exp.Subquery) and reads_tables(node):
@@ -404,6 +404,8 @@ def _as_scalars(node: exp.Expr) -> exp.Expr:
         return tests.contained(node)
     if isinstance(node, exp.Anonymous):
         return tests.array(node)
+    if tests.is_row_comparison(node):
+        return tests.row_compared(node)
     return tests.quantified(node, node.args["expression"])
 
 

@@ -73,6 +73,32 @@ def wrapped(query: exp.Query) -> exp.Select:
     return exp.Select(expressions=list(columns), from_=exp.From(this=named))
 
 
+def is_quantified(node: exp.Expr) -> bool:
+    """Whether a node is ``x op ANY (Q)`` or ``x op ALL (Q)``, and not of an array."""
+    quantifier = node.args.get("expression")
+    is_one = isinstance(quantifier, (exp.Any, exp.All))
+    return is_one and isinstance(unwrapped(quantifier.this), exp.Query)
+
+
+def is_row_comparison(node: exp.Expr) -> bool:
+    """Whether a node is ``(x, y) op (Q)`` of a subquery with several outputs."""
+    query = node.args.get("expression")
+    return isinstance(query, exp.Subquery) and len(_row(node.this)) > 1
+
+
+def row_compared(node: exp.Expr) -> exp.Expr:
+    """The value of ``(x, y) op (Q)``: compared with the one row of Q, NULL if it has none."""
+    place = node.args["expression"]
+    compared = _comparison(node.this, place, type(node), node)
+    query = unwrapped(place)
+    if is_plain(query):
+        select = query.copy()
+        select.set("expressions", [compared])
+    else:
+        select = exp.Select(expressions=[compared], from_=exp.From(this=_named(query)))
+    return exp.Subquery(this=select)
+
+
 def query_of(node: exp.Expr) -> exp.Expr:
     """The subquery of a test, or of ``ARRAY``."""
     if isinstance(node, exp.Exists):
