@@ -93,6 +93,29 @@ def test_transient_errors_are_the_writers(consumer, source, other):
     assert kept.refresh() == "nothing"
 
 
+@pytest.mark.parametrize(
+    ("sqlstate", "raised"),
+    [("40001", True), ("40P01", True), ("53100", True), ("53200", True), ("22003", False)],
+)
+def test_what_a_writer_is_told(consumer, write, source, issues, sqlstate, raised):
+    """C1: what the writer can try again is raised; anything else becomes a marker."""
+    kept = consumer("t")
+    write(
+        "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS"
+        f" $$ BEGIN RAISE EXCEPTION 'no' USING ERRCODE = '{sqlstate}'; END $$;"
+        f"CREATE TRIGGER refuse BEFORE INSERT ON pgtrickle_changes.changes_{kept.relid}_1"
+        " EXECUTE FUNCTION refuse()"
+    )
+    if raised:
+        with pytest.raises(errors.DatabaseError) as found:
+            write("INSERT INTO t VALUES (10, 1, 1)")
+        assert found.value.sqlstate == sqlstate
+        assert kept.refresh() == "nothing"
+    else:
+        write("INSERT INTO t VALUES (10, 1, 1)")
+        assert issues() == ["marker_failure"]
+
+
 def test_a_cancelled_writer_is_cancelled(consumer, source, other, until_blocked):
     kept = consumer("t")
     holder, writer = other(), other()
