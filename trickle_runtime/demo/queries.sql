@@ -17,13 +17,14 @@ SELECT clock_timestamp() AS at
 -- name: totals
 SELECT s.pgt_schema || '.' || s.pgt_name AS name,
        s.canonical_query AS query,
-       count(*) AS refreshes,
-       sum(h.rows_in)::bigint AS changes,
-       sum(h.inserted + h.updated + h.deleted)::bigint AS rows,
+       count(h.refresh_id) AS refreshes,
+       coalesce(sum(h.rows_in), 0)::bigint AS changes,
+       coalesce(sum(h.inserted + h.updated + h.deleted), 0)::bigint AS rows,
        percentile_cont(0.5) WITHIN GROUP (ORDER BY h.duration_ms) AS differential_ms
 FROM pgtrickle.pgt_stream_tables AS s
-JOIN pgtrickle.pgt_refresh_history AS h USING (pgt_id)
-WHERE h.action = 'DIFFERENTIAL' AND h.status = 'completed' AND h.started_at BETWEEN %(since)s AND %(until)s
+LEFT JOIN pgtrickle.pgt_refresh_history AS h
+    ON h.pgt_id = s.pgt_id AND h.action = 'DIFFERENTIAL' AND h.status = 'completed'
+    AND h.started_at BETWEEN %(since)s AND %(until)s
 GROUP BY s.pgt_id
 ORDER BY s.pgt_id
 

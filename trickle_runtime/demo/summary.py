@@ -49,17 +49,23 @@ def compare(session: Session, since: object, until: object, console: Console) ->
     ratios: list[float] = []
     for row in rows:
         full = statistics.median(_full(session, row["query"]) for _ in range(_RUNS))
-        ratio = full / row["differential_ms"]
-        ratios.append(ratio)
-        drawn.add_row(*_cells(row, full, ratio))
+        drawn.add_row(*_cells(row, full))
+        if row["refreshes"]:
+            ratios.append(full / row["differential_ms"])
     console.print(drawn)
     if ratios:
         console.print(f"    geometric mean: {statistics.geometric_mean(ratios):.1f} times faster")
 
 
-def _cells(row: Row, full: float, ratio: float) -> tuple[str, ...]:
+def _cells(row: Row, full: float) -> tuple[str, ...]:
+    """One line; a table that was not refreshed differentially has nothing to compare."""
     counts = (f"{row[column]:,}" for column in ("refreshes", "changes", "rows"))
-    times = (f"{row['differential_ms']:.1f}", f"{full:.1f}", f"{ratio:.1f}")
+    own = row["differential_ms"]
+    times = (
+        ("", f"{full:.1f}", "")
+        if own is None
+        else (f"{own:.1f}", f"{full:.1f}", f"{full / own:.1f}")
+    )
     return (row["name"].partition(".")[2], *counts, *times)
 
 
