@@ -446,6 +446,28 @@ def test_a_pass_without_changes_is_one_round_trip(rt, sql, chain, monkeypatch):
     assert len(calls) == 1
 
 
+@pytest.mark.parametrize("mode", [None, "full"])
+def test_no_row_of_data_passes_through_python(rt, sql, monkeypatch, mode):
+    sql("CREATE TABLE t (id int PRIMARY KEY, v text)", "INSERT INTO t VALUES (1, 'secret one')")
+    rt.create_stream_table(
+        "public.s", "SELECT v, count(*) AS n, max(id) AS most FROM t GROUP BY v"
+    )
+    rt.create_stream_table("public.above", "SELECT upper(v) AS v FROM s", partition_by="HASH:v:2")
+    sql("INSERT INTO t VALUES (2, 'secret two')", "UPDATE t SET v = 'secret three' WHERE id = 1")
+    seen: list[str] = []
+    plain = type(rt.session).execute
+
+    def execute(self, text, params=None):
+        rows = plain(self, text, params)
+        seen.extend([str(rows), str(params)])
+        return rows
+
+    monkeypatch.setattr(type(rt.session), "execute", execute)
+    assert rt.refresh("above", mode=mode).status == "completed"
+    assert seen
+    assert not [text for text in seen if "secret" in text.lower()]
+
+
 def test_unknown_mode(rt, chain):
     with pytest.raises(InvalidConfig, match="mode"):
         rt.refresh("totals", mode="sideways")
