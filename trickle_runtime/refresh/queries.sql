@@ -217,7 +217,8 @@ ALTER TABLE {relation} ADD COLUMN {column} {type}
 SELECT DISTINCT
     CASE WHEN r.ev_class IS NULL THEN pg_describe_object(d.classid, d.objid, d.objsubid)
          ELSE pg_describe_object('pg_class'::regclass, r.ev_class, 0) END
-    || ' depends on ' || pg_describe_object(d.refclassid, d.refobjid, d.refobjsubid) AS reads
+    || ' depends on ' || pg_describe_object(d.refclassid, d.refobjid, d.refobjsubid) AS reads,
+    r.ev_class IS NOT NULL AS is_view
 FROM pg_depend d
 JOIN pg_attribute a ON a.attrelid = d.refobjid AND a.attnum = d.refobjsubid
 LEFT JOIN pg_rewrite r ON d.classid = 'pg_rewrite'::regclass AND r.oid = d.objid

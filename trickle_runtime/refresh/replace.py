@@ -33,6 +33,7 @@ from trickle_runtime.refresh.redefine import DEPENDENT_OBJECTS, Change
 from trickle_runtime.refresh.settings import Settings, parse
 from trickle_runtime.storage import partitioning, rebuild, table
 from trickle_runtime.storage.names import schema_and_name, shorten
+from trickle_runtime.storage.views import views_on
 
 REASON = "its query was replaced"
 FOLLOWING = ("the owner", "grant to", "the comment")
@@ -166,4 +167,5 @@ def _drop(session: Session, schemas: Schemas, row: StreamTable) -> None:
             f"the columns of {row.relation} can't change while other objects read it",
             detail=error.detail,
             hint="Drop them, alter the stream table, and create them again.",
+            views=views_on(session, row.pgt_relid),
         ) from error

@@ -19,9 +19,10 @@ from trickle_runtime.compiler.result import OutputColumn
 from trickle_runtime.config import Schemas
 from trickle_runtime.db.session import Row, Session
 from trickle_runtime.db.sql import load_queries, qualified, quote_ident, quote_literal, render
-from trickle_runtime.errors import DatabaseError, HasDependants
+from trickle_runtime.errors import DatabaseError, HasDependants, View
 from trickle_runtime.storage import names, partitioning, table
 from trickle_runtime.storage.partition_spec import PartitionSpec
+from trickle_runtime.storage.views import views_on
 
 SQL = load_queries("storage/rebuild.sql")
 STORAGE = load_queries("storage/queries.sql")
@@ -110,6 +111,7 @@ def _check_movable(
             f"partition_by of {definition.relation} can't be changed",
             detail=f"These can't follow to the new table: {objects}.",
             hint="Drop them, change partition_by, and create them again.",
+            views=_views(session, old, found),
         )
     if definition.spec is None:
         return
@@ -122,6 +124,13 @@ def _check_movable(
                 f" {', '.join(sorted(missing))}; PostgreSQL can't enforce it across partitions.",
                 hint="Drop it, or partition by columns that it holds.",
             )
+
+
+def _views(session: Session, old: int, unmovable: Sequence[Row]) -> list[View]:
+    """Return the views that can't follow, where nothing else is in the way."""
+    if not all(row["is_view"] for row in unmovable):
+        return []
+    return views_on(session, old, materialized_only=True)
 
 
 def _build(session: Session, definition: Definition, indexes: Sequence[Row]) -> None:

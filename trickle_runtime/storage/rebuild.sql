@@ -19,7 +19,8 @@ SELECT %(relation)s::regclass::oid::bigint AS relid
 -- name: unmovable
 -- What depends on the table and can't follow it: only views and functions with a parsed body can.
 SELECT DISTINCT CASE WHEN r.oid IS NULL THEN pg_describe_object(d.classid, d.objid, d.objsubid)
-                     ELSE pg_describe_object('pg_class'::regclass, r.ev_class, 0) END AS object
+                     ELSE pg_describe_object('pg_class'::regclass, r.ev_class, 0) END AS object,
+                coalesce(v.relkind = 'm', false) AS is_view
 FROM pg_depend d
 LEFT JOIN pg_rewrite r ON d.classid = 'pg_rewrite'::regclass AND r.oid = d.objid
 LEFT JOIN pg_class v ON v.oid = r.ev_class
@@ -36,9 +37,9 @@ WHERE d.deptype = 'n'
           WHERE own.classid = d.classid AND own.objid = d.objid AND own.deptype IN ('a', 'i')
                 AND own.refclassid = 'pg_class'::regclass AND own.refobjid = t.oid)
 UNION ALL
-SELECT 'its place as a child of table ' || i.inhparent::regclass FROM pg_inherits i WHERE i.inhrelid = %(relid)s
+SELECT 'its place as a child of table ' || i.inhparent::regclass, false FROM pg_inherits i WHERE i.inhrelid = %(relid)s
 UNION ALL
-SELECT 'table ' || i.inhrelid::regclass || ', which inherits from it'
+SELECT 'table ' || i.inhrelid::regclass || ', which inherits from it', false
 FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
 WHERE i.inhparent = %(relid)s AND NOT c.relispartition
 ORDER BY object

@@ -7,7 +7,7 @@ Invariant: no logic. A verb on a stream table is in ``stream_tables``, an operat
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from threading import local
 from typing import TYPE_CHECKING, Any
 
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from dbt.adapters.contracts.relation import RelationConfig
 
     from trickle_runtime.api import FillProgress, Runtime
+    from trickle_runtime.errors import View
 
 
 class TrickleAdapter(PostgresAdapter):
@@ -247,11 +248,12 @@ class TrickleAdapter(PostgresAdapter):
         connection = self.connections.get_if_exists()
         return connection is None or bool(connection.transaction_open)
 
-    def _drop_views(self, relation: TrickleRelation) -> Callable[[], None]:
-        """Return how to drop the views on a stream table; committed with what comes next."""
+    def _drop_views(self, relation: TrickleRelation) -> stream_tables.DropViews:
+        """Return how to drop views on a stream table; committed with what comes next."""
 
-        def drop_views() -> None:
-            self.execute_macro("trickle_drop_dependent_views", kwargs={"relation": relation})
+        def drop_views(views: Sequence[View]) -> None:
+            arguments = {"relation": relation, "views": views}
+            self.execute_macro("trickle_drop_views", kwargs=arguments)
 
         return drop_views
 

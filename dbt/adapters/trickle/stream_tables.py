@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -28,6 +28,7 @@ from trickle_runtime.errors import (
     HasDependants,
     NotActive,
     NotInstalled,
+    View,
 )
 
 if TYPE_CHECKING:
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
 logger = AdapterLogger("Trickle")
 Name = tuple[str, str]
 Described = Mapping[str, Any]
+DropViews = Callable[[Sequence[View]], None]
 INITIATED_BY = "dbt"
 INSUFFICIENT_PRIVILEGE = "42501"
 WORTH_TELLING_S = 0.1
@@ -123,7 +125,7 @@ def alter(
     name: Name,
     desired: StreamTableConfig,
     found: StreamTableChangeset,
-    drop_views: Callable[[], None],
+    drop_views: DropViews,
 ) -> str:
     """Apply what changed; ``drop_views`` drops views on the table that are in the way."""
     result = _alter(runtime, name, desired, drop_views, anew="query" in found.names)
@@ -134,7 +136,7 @@ def alter(
 
 
 def rebuild(
-    runtime: Runtime, name: Name, desired: StreamTableConfig, drop_views: Callable[[], None]
+    runtime: Runtime, name: Name, desired: StreamTableConfig, drop_views: DropViews
 ) -> str:
     """Apply what changed and compute every row anew; the table stays the same relation."""
     _alter(runtime, name, desired, drop_views, anew=True)
@@ -145,7 +147,7 @@ def _alter(
     runtime: Runtime,
     name: Name,
     desired: StreamTableConfig,
-    drop_views: Callable[[], None],
+    drop_views: DropViews,
     *,
     anew: bool,
 ) -> AlterResult:
@@ -168,8 +170,10 @@ def _alter(
     )
     try:
         return alteration()
-    except HasDependants:
-        drop_views()
+    except HasDependants as error:
+        if not error.views:
+            raise
+        drop_views(error.views)
         return alteration()
 
 

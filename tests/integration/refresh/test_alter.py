@@ -14,6 +14,7 @@ from trickle_runtime.errors import (
     InvalidQuery,
     NotActive,
     UnsupportedQuery,
+    View,
 )
 from trickle_runtime.refresh import fill
 
@@ -153,11 +154,32 @@ def test_other_columns_are_built_beside(rt, sql, totals, oracle):
 
 def test_views_block_other_columns(rt, sql, totals, oracle):
     sql("CREATE VIEW reader AS SELECT total FROM totals")
-    with pytest.raises(HasDependants, match="columns"):
+    with pytest.raises(HasDependants, match="columns") as error:
         rt.alter_stream_table("totals", query="SELECT region AS total FROM customers")
+    assert error.value.views == (View("public", "reader", materialized=False),)
     oracle(rt, "totals")
     sql("DELETE FROM orders WHERE id % 2 = 0")
     rt.refresh("totals")
+    oracle(rt, "totals")
+
+
+def test_views_on_a_dropped_column_are_named(rt, sql, totals, oracle):
+    sql(
+        "CREATE VIEW narrow AS SELECT region FROM totals",
+        "CREATE VIEW wide AS SELECT region, n FROM totals",
+        "CREATE MATERIALIZED VIEW over_wide AS SELECT region FROM wide",
+    )
+    without = TOTALS.replace("count(*) AS n,", "")
+    with pytest.raises(HasDependants) as error:
+        rt.alter_stream_table("totals", query=without)
+    assert [one.name for one in error.value.views] == ["over_wide", "wide"]
+    # A function is in the way as well: without the views it would still be.
+    sql(
+        "CREATE FUNCTION f() RETURNS bigint BEGIN ATOMIC SELECT max(n) FROM totals; END",
+    )
+    with pytest.raises(HasDependants, match=r"function f\(\)") as error:
+        rt.alter_stream_table("totals", query=without)
+    assert error.value.views == ()
     oracle(rt, "totals")
 
 
