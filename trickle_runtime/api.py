@@ -240,6 +240,11 @@ class Runtime:
         with self._reading():
             return gate.stored(self.session, self.schemas, self._id(name))
 
+    def gate_differs(self, name: Name, tests: Sequence[GateTest]) -> bool:
+        """Whether ``tests`` are another gate than the one that a stream table has."""
+        with self._reading():
+            return gate.differs(self.session, self.schemas, self._id(name), tests)
+
     def options(self, name: Name) -> StreamTableOptions:
         """Return the options of a stream table."""
         with self._reading():

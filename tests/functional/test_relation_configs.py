@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from types import SimpleNamespace
 from typing import Any
 
@@ -9,7 +10,7 @@ import pytest
 from dbt.artifacts.resources.v1.config import NodeConfig
 from dbt_common.exceptions import DbtRuntimeError
 
-from dbt.adapters.trickle.indexes import plan_indexes
+from dbt.adapters.trickle.indexes import IndexPlan, plan_indexes
 from dbt.adapters.trickle.relation_configs import StreamTableConfig, changeset
 from trickle_runtime.config import StreamTableOptions
 
@@ -177,19 +178,21 @@ def index(name: str, columns: str, unique: bool = False, method: str = "btree") 
     return {"name": name, "columns": columns, "unique": unique, "method": method}
 
 
+def plan(found: list[dict[str, Any]], wanted: list[dict[str, Any]]) -> IndexPlan:
+    return plan_indexes(json.dumps(found), wanted)
+
+
 def test_indexes_are_compared_by_definition() -> None:
     found = [index(DBT_NAME, "id\nlower(name)"), index("pgt_identity_1", "id", unique=True)]
-    plan = plan_indexes(found, [{"columns": ["ID", "lower(name)"]}])
-    assert not plan.changed
+    assert not plan(found, [{"columns": ["ID", "lower(name)"]}]).changed
 
 
 def test_only_indexes_that_dbt_named_are_dropped() -> None:
     found = [index(DBT_NAME, "id"), index("mine", "name")]
-    plan = plan_indexes(found, [{"columns": ["name"], "type": "hash"}])
-    assert plan.drop == (DBT_NAME,)
-    assert plan.create == ({"columns": ["name"], "type": "hash"},)
+    planned = plan(found, [{"columns": ["name"], "type": "hash"}])
+    assert planned.drop == (DBT_NAME,)
+    assert planned.create == ({"columns": ["name"], "type": "hash"},)
 
 
 def test_the_order_of_index_columns_matters() -> None:
-    plan = plan_indexes([index(DBT_NAME, "a\nb")], [{"columns": ["b", "a"]}])
-    assert plan.changed
+    assert plan([index(DBT_NAME, "a\nb")], [{"columns": ["b", "a"]}]).changed

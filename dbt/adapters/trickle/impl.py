@@ -6,7 +6,6 @@ Invariant: no logic. A verb on a stream table is in ``stream_tables``, an operat
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from threading import local
 from typing import TYPE_CHECKING, Any
@@ -126,11 +125,17 @@ class TrickleAdapter(PostgresAdapter):
         return message
 
     @available.parse_none
+    @runtime_errors
     def stream_table_changes(
-        self, described: Mapping[str, Any], desired: StreamTableConfig
+        self,
+        relation: TrickleRelation,
+        desired: StreamTableConfig,
+        described: Mapping[str, Any],
+        indexes: Iterable[Mapping[str, Any]],
     ) -> StreamTableChangeset | None:
-        """Compare a stream table with its model."""
-        return stream_tables.changes(described, desired)
+        """Compare a stream table with its model and the indexes that it names."""
+        name = _name(relation)
+        return stream_tables.changes(self._runtime(), name, desired, described, indexes)
 
     @available.parse_none
     @runtime_errors
@@ -226,7 +231,7 @@ class TrickleAdapter(PostgresAdapter):
         self, found: str | None, wanted: Iterable[Mapping[str, Any]]
     ) -> IndexPlan:
         """Decide which indexes to create and to drop."""
-        return plan_indexes(json.loads(found or "[]"), wanted)
+        return plan_indexes(found, wanted)
 
     @available.parse_none
     def trickle_label_catalog(self, table: agate.Table, facts: agate.Table) -> agate.Table:

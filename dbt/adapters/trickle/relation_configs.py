@@ -150,16 +150,15 @@ def changeset(
     desired: StreamTableConfig,
     *,
     same_query: bool,
-    same_constraints: bool = True,
+    others: Iterable[str] = (),
 ) -> StreamTableChangeset | None:
-    """Compare; ``None`` where nothing differs."""
+    """Compare; ``None`` where nothing differs. ``others`` are what differs besides the options."""
     compared = set(desired.alteration_options())
     before, after = _comparable(existing), _comparable(desired.options)
     names = [name for name in before.changes(after) if name in compared]
     if not same_query:
         names.insert(0, "query")
-    if not same_constraints:
-        names.append("constraints")
+    names += others
     alter = RelationConfigChangeAction.alter
     changes = tuple(StreamTableChange(action=alter, context=name) for name in names)
     return StreamTableChangeset(changes) if changes else None

@@ -12,6 +12,12 @@ SUBJECT = """
 {{{{ config(materialized='stream_table'{config}) }}}}
 select id, region, sum(value) as total from {{{{ ref('numbers') }}}} group by id, region
 """
+PROPERTIES = """
+models:
+  - name: subject
+    columns:
+      - {name: id, data_tests: [not_null]}
+"""
 QUERY = "select id, region, sum(value) as total from {schema}.numbers group by id, region"
 
 
@@ -79,3 +85,44 @@ class TestConfigChanges:
         self.build(project, ", schedule='5m'")
         config = ", meta={'trickle': {'schedule': '300s'}}"
         assert self.build(project, config) == "STREAM TABLE unchanged"
+
+
+class TestOnConfigurationChange:
+    """Indexes and the gate are configuration as well: they wait for ``apply``."""
+
+    @pytest.fixture(scope="class")
+    def seeds(self) -> dict[str, str]:
+        return {"numbers.csv": "id,region,value\n1,n,10\n2,s,20\n"}
+
+    @pytest.fixture(scope="class")
+    def models(self) -> dict[str, str]:
+        return {"subject.sql": SUBJECT.format(config=""), "properties.yml": PROPERTIES}
+
+    @pytest.fixture(scope="class", autouse=True)
+    def built(self, project: Any) -> None:
+        observe.run("seed")
+        observe.run("run")
+
+    @pytest.mark.parametrize(
+        ("name", "config"), [("indexes", "[{'columns': ['region']}]"), ("gate", "true")]
+    )
+    def test_of(self, project: Any, name: str, config: str) -> None:
+        stored = (
+            "select (select count(*) from pg_indexes where tablename = 'subject'"
+            " and schemaname = '{schema}'), (select count(*) from pgtrickle.pgt_gates)"
+        )
+        observe.write_model(project, "subject", SUBJECT.format(config=""))
+        observe.run("run")
+        before = observe.rows(project, stored)
+        more = ", on_configuration_change='{what}', {name}={config}"
+        expected = {
+            "continue": f"STREAM TABLE skipped ({name} changed, ",
+            "fail": "`on_configuration_change` was set to `fail`",
+            "apply": f"STREAM TABLE altered {name}",
+        }
+        for what, message in expected.items():
+            text = more.format(what=what, name=name, config=config)
+            observe.write_model(project, "subject", SUBJECT.format(config=text))
+            assert message in observe.run("run", expect_pass=what != "fail")["subject"]
+            assert (observe.rows(project, stored) == before) == (what != "apply")
+        assert observe.run("run")["subject"] == "STREAM TABLE unchanged"

@@ -2,7 +2,7 @@
   {{- log('Applying CREATE to: ' ~ relation) -}}
   {% do trickle_check_capture(desired) %}
   {% do trickle_warn_of_rebuilt_sources() %}
-  {{ return(adapter.stream_table_create(relation, desired)) }}
+  {{ return(adapter.stream_table_create(relation, desired) ~ trickle_update_indexes(relation)) }}
 {% endmacro %}
 
 
