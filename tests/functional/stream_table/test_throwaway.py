@@ -108,6 +108,29 @@ class TestDefer(Project):
         assert observe.rows(project, f"select count(*) from {name}") == [(2,)]
         observe.execute(project, "drop schema {schema}_dev cascade")
 
+    def test_nor_with_a_permission_to_capture(self, project: Any) -> None:
+        """``capture_outside`` is about what the model reads, not about what it is deferred to."""
+        text = SUBJECT.replace("'stream_table'", "'stream_table', capture_outside=true")
+        observe.write_model(project, "subject", text)
+        observe.run("run", "--target", "dev", "--defer", "--state", "state")
+        assert observe.triggers(project, "numbers") == []
+        assert observe.one(project, "select count(*) from {schema}_dev.subject") == 2
+        observe.write_model(project, "subject", SUBJECT)
+        observe.execute(project, "drop schema {schema}_dev cascade")
+
+    def test_an_existing_stream_table_is_kept(self, project: Any) -> None:
+        there = ["--target", "dev"]
+        observe.run("seed", *there)
+        assert observe.run("run", *there)["subject"] == "STREAM TABLE created"
+        observe.execute(project, "insert into {schema}.numbers values (3, 30, now())")
+        deferred = ["--defer", "--favor-state", "--state", "state", "--select", "subject"]
+        message = observe.run("run", *there, *deferred)["subject"]
+        assert message.startswith("STREAM TABLE kept (--defer reads")
+        assert observe.triggers(project, "numbers") == []
+        assert observe.one(project, "select count(*) from {schema}_dev.subject") == 2
+        assert observe.run("run", *there)["subject"] == "STREAM TABLE unchanged"
+        observe.execute(project, "drop schema {schema}_dev cascade")
+
     def test_hard_coded_names_need_a_permission(self, project: Any) -> None:
         observe.execute(project, "create schema if not exists {schema}_raw")
         observe.execute(project, "create table {schema}_raw.events (id int primary key)")

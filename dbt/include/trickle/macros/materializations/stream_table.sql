@@ -16,7 +16,7 @@
     {%- do exceptions.warn('Model ' ~ model.name ~ ': ' ~ doubt) -%}
   {%- endfor -%}
 
-  {%- set throwaway = trickle_throwaway_reason(desired) -%}
+  {%- set throwaway = trickle_throwaway_reason() -%}
   {%- if throwaway and not (existing_relation.is_stream_table and throwaway != trickle_by_target()) -%}
     {{ log('Building ' ~ this ~ ' as a plain table: ' ~ throwaway, info='--defer' in throwaway) }}
     {{ return(materialization_table_default()) }}
@@ -87,13 +87,15 @@
 
 {#
   The text of --empty, --sample and --defer is not the model's definition, so it is never stored.
+  Under --defer capture_outside allows nothing: it speaks of what the model reads, not of what another
+  environment has in its place.
   Returns none, or why this run builds a table that nobody maintains.
 #}
-{% macro trickle_throwaway_reason(desired) %}
+{% macro trickle_throwaway_reason() %}
   {%- set reason = trickle_reason_in_flags() -%}
   {%- if reason -%}
     {{ return(reason) }}
-  {%- elif invocation_args_dict.get('defer') and trickle_guards_capture(desired) -%}
+  {%- elif invocation_args_dict.get('defer') -%}
     {%- set outside = trickle_outside_relations(sql) -%}
     {{ return('--defer reads ' ~ outside | join(', ') if outside else none) }}
   {%- endif -%}

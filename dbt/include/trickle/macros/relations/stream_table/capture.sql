@@ -3,7 +3,7 @@
   sources, on the schemas in the profile's capture_schemas, and anywhere with capture_outside: true.
 #}
 {% macro trickle_check_capture(desired) %}
-  {% if trickle_guards_capture(desired) %}
+  {% if not desired.capture_outside %}
     {% set outside = trickle_outside_relations(desired.query) %}
     {% if outside %}
       {% do exceptions.raise_compiler_error(
@@ -13,11 +13,6 @@
       ) %}
     {% endif %}
   {% endif %}
-{% endmacro %}
-
-
-{% macro trickle_guards_capture(desired) %}
-  {{ return(not desired.capture_outside) }}
 {% endmacro %}
 
 
