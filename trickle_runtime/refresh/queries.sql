@@ -344,7 +344,7 @@ SELECT * FROM pgtrickle.list_auxiliary_columns(%(name)s)
 
 -- name: fuse_status
 SELECT * FROM pgtrickle.fuse_status()
-WHERE %(pgt_id)s::bigint IS NULL OR stream_table = pgtrickle.stream_table_name(%(pgt_id)s::bigint)
+WHERE stream_table IN (SELECT pgtrickle.stream_table_name(pgt_id) FROM unnest(%(pgt_ids)s::bigint[]) AS wanted (pgt_id))
 
 -- name: doctor
 WITH findings (position, checked, severity, message, remedy) AS (

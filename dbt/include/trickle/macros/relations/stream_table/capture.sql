@@ -18,10 +18,7 @@
 
 {# Names of the tables that the query reads, below all views, and that must not be captured. #}
 {% macro trickle_outside_relations(sql) %}
-  {% set allowed = [target.schema] + (target.capture_schemas or []) %}
-  {% for node in graph.nodes.values() if node.resource_type in ('model', 'seed', 'snapshot') %}
-    {% do allowed.append(node.schema) %}
-  {% endfor %}
+  {% set allowed = trickle_own_schemas() + (target.capture_schemas or []) %}
   {% set declared = [] %}
   {% for source in graph.sources.values() %}
     {% do declared.append((source.schema, source.identifier)) %}
