@@ -225,10 +225,29 @@ class TestTableUpstream:
             "total.sql": SUM.replace("'middle'", "'between'"),
         }
 
+    @staticmethod
+    def told(*flags: str) -> bool:
+        _, logs = observe.run_logged("run", *flags)
+        return "reads middle, which is materialized as table" in logs
+
     def test_its_cost_is_told_once(self, project: Any) -> None:
         observe.run("seed")
-        warning = "reads middle, which is materialized as table"
-        _, logs = observe.run_logged("run")
-        assert warning in logs
-        _, logs = observe.run_logged("run")
-        assert warning not in logs
+        assert self.told()
+        for number in (2, 3):
+            observe.execute(project, f"insert into {{schema}}.numbers values ({number}, 1)")
+            assert not self.told()
+        assert self.told("--full-refresh")
+
+    def test_it_is_told_when_an_upstream_becomes_one(self, project: Any) -> None:
+        text = TABLE.format(materialized="incremental", factor=1)
+        observe.write_model(project, "middle", text)
+        observe.run("seed")
+        observe.execute(project, "drop view {schema}.between cascade")
+        observe.execute(project, "drop table {schema}.total cascade")
+        assert not self.told()
+        observe.execute(project, "insert into {schema}.middle values (9, 1)")
+        assert not self.told()
+        text = TABLE.format(materialized="table", factor=1)
+        observe.write_model(project, "middle", text)
+        assert self.told()
+        assert not self.told()
