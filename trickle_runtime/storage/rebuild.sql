@@ -46,7 +46,7 @@ ORDER BY object
 
 -- name: indexes
 -- The user's own indexes and constraints with an index. "definition" begins where the names end.
-SELECT c.relname::text AS name, con.conname IS NOT NULL AS is_constraint, x.indisunique AS is_unique,
+SELECT row_number() OVER (ORDER BY c.relname) AS number, c.relname::text AS name, con.conname IS NOT NULL AS is_constraint, x.indisunique AS is_unique,
        ARRAY(SELECT a.attname::text FROM unnest(x.indkey[0:x.indnkeyatts - 1]) AS k (attnum)
              JOIN pg_attribute a ON a.attrelid = x.indrelid AND a.attnum = k.attnum) AS columns,
        CASE WHEN con.conname IS NOT NULL THEN pg_get_constraintdef(con.oid)
@@ -74,6 +74,16 @@ INSERT INTO {beside} ({columns}) SELECT {columns} FROM {relation}
 
 -- name: create_index
 CREATE {unique} INDEX {index} ON {beside} {definition}
+
+-- name: before_index
+SAVEPOINT pgt_index
+
+-- name: undo_index
+ROLLBACK TO SAVEPOINT pgt_index;
+RELEASE SAVEPOINT pgt_index
+
+-- name: after_index
+RELEASE SAVEPOINT pgt_index
 
 -- name: create_constraint
 ALTER TABLE {beside} ADD CONSTRAINT {index} {definition}

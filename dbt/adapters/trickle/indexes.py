@@ -35,6 +35,11 @@ class _Definition:
     method: str
 
 
+def named_by_dbt(name: str) -> bool:
+    """Whether an index was made of a model's config: the name is a digest then."""
+    return _DBT_NAME.fullmatch(name) is not None
+
+
 def plan_indexes(found: str | None, wanted: Iterable[Mapping[str, Any]]) -> IndexPlan:
     """Compare the indexes that exist with those that the model's config names.
 
@@ -47,7 +52,7 @@ def plan_indexes(found: str | None, wanted: Iterable[Mapping[str, Any]]) -> Inde
     dropped = (
         name
         for name, definition in existing.items()
-        if _DBT_NAME.fullmatch(name) and definition not in configs
+        if named_by_dbt(name) and definition not in configs
     )
     return IndexPlan(tuple(missing), tuple(dropped))
 

@@ -23,7 +23,7 @@ from dbt_common.exceptions import DbtRuntimeError
 
 from dbt.adapters.trickle import pgtrickle_names
 from dbt.adapters.trickle.model_constraints import constraints
-from trickle_runtime.config import Constraint, GateTest, StreamTableOptions
+from trickle_runtime.config import Constraint, GateTest, StreamTableOptions, check_names
 from trickle_runtime.errors import InvalidConfig
 
 OPTION_NAMES = tuple(option.name for option in fields(StreamTableOptions))
@@ -85,6 +85,7 @@ class StreamTableConfig(RelationConfigBase):
 
     @classmethod
     def _parse(cls, query: str, values: dict[str, Any]) -> StreamTableConfig:
+        check_names(values, KNOWN)
         own = {name: _PARSERS[name](name, values.pop(name)) for name in OF_DBT if name in values}
         return cls(query, StreamTableOptions.parse(values), frozenset(values), **own)
 

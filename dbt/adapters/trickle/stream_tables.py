@@ -11,12 +11,13 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import filterfalse
 from typing import TYPE_CHECKING, Any
 
 from dbt.adapters.events.logging import AdapterLogger
 
 from dbt.adapters.trickle import gates
-from dbt.adapters.trickle.indexes import plan_indexes
+from dbt.adapters.trickle.indexes import named_by_dbt, plan_indexes
 from dbt.adapters.trickle.relation_configs import (
     StreamTableChangeset,
     StreamTableConfig,
@@ -181,12 +182,14 @@ def _alter(
         **desired.alteration_options(),
     )
     try:
-        alteration()
+        result = alteration()
     except HasDependants as error:
         if not error.views:
             raise
         drop_views(error.views)
-        alteration()
+        result = alteration()
+    for index in filterfalse(named_by_dbt, result.lost_indexes):
+        logger.warning(f"{result.name} was built anew, and index {index} could not follow")
 
 
 def refresh(
