@@ -42,6 +42,10 @@ def test_meta_is_read_and_top_level_wins() -> None:
     assert (config.options.schedule, config.options.fuse) == ("5m", "auto")
 
 
+def test_none_is_not_given() -> None:
+    assert parse(schedule=None, meta={"trickle": {"schedule": None}}) == parse()
+
+
 @pytest.mark.parametrize(
     ("config", "expected"),
     [

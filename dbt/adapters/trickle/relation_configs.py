@@ -171,7 +171,7 @@ def _given_values(model: RelationConfig) -> dict[str, Any]:
     below_meta = (getattr(config, "meta", None) or {}).get(META_KEY, {})
     if not isinstance(below_meta, Mapping):
         raise InvalidConfig(f"meta.{META_KEY} must be a dictionary of options")
-    values = dict(below_meta)
+    values = {name: value for name, value in below_meta.items() if value is not None}
     for name in KNOWN:
         value = config.get(name)
         if value is not None:

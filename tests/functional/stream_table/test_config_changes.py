@@ -51,7 +51,14 @@ class TestConfigChanges:
 
     @pytest.mark.parametrize(
         ("partition_by", "relkind"),
-        [("LIST:region", "p"), ("HASH:id:3", "p"), ("id", "p"), ("region,id", "p"), (None, "r")],
+        [
+            ("LIST:region", "p"),
+            ("HASH:id:3", "p"),
+            ("HASH:id", "p"),
+            ("id", "p"),
+            ("region,id", "p"),
+            (None, "r"),
+        ],
     )
     def test_partition_by(self, project: Any, partition_by: str | None, relkind: str) -> None:
         config = f", partition_by={partition_by!r}" if partition_by else ""
@@ -80,6 +87,26 @@ class TestConfigChanges:
         observe.write_model(project, "subject", SUBJECT.format(config=", status='active'"))
         observe.run("run")
         assert observe.difference(project, "subject", QUERY) == []
+
+    def test_capture_and_diamonds(self, project: Any) -> None:
+        config = ", append_only=true, cdc_mode='trigger', diamond_consistency='none'"
+        text = SUBJECT.format(config=config).replace("sum(value)", "count(*)")
+        observe.write_model(project, "subject", text)
+        message = observe.run("run", "--select", "subject")["subject"]
+        assert "cdc_mode, diamond_consistency, append_only" in message
+        found = ("append_only", "cdc_mode", "diamond_consistency")
+        assert [observe.setting(project, "subject", one) for one in found] == [
+            True,
+            "trigger",
+            "none",
+        ]
+        observe.execute(project, "insert into {schema}.numbers values (50, 'w', 1)")
+        message = observe.run("run", "--select", "subject")["subject"]
+        assert message.startswith("STREAM TABLE refreshed +1")
+        observe.execute(project, "delete from {schema}.numbers where id = 50")
+        message = observe.run("run", "--select", "subject", expect_pass=False)["subject"]
+        assert "append_only" in message
+        self.build(project, "")
 
     def test_meta_is_the_same_as_top_level(self, project: Any) -> None:
         self.build(project, ", schedule='5m'")

@@ -87,6 +87,22 @@ class TestOperations:
         assert observe.difference(project, "subject", QUERY) == []
         assert observe.setting(project, "subject", "fuse_state") == "armed"
 
+    def test_skipped_changes(self, project: Any) -> None:
+        observe.execute(
+            project, "insert into {schema}.numbers select g, g from generate_series(3, 30) g"
+        )
+        observe.run("run")
+        operate("trickle_reset_fuse", name="subject", action="skip_changes")
+        operate("trickle_refresh", name="subject")
+        assert observe.one(project, "select count(*) from {schema}.subject") == 2
+        assert observe.setting(project, "subject", "diverged")
+        said = operate("trickle_verify", name="subject", expect_pass=False)
+        assert "28" in said
+        assert "trickle-runtime repair" in said
+        operate("trickle_refresh", name="subject", mode="full")
+        operate("trickle_verify", name="subject")
+        assert not observe.setting(project, "subject", "diverged")
+
     def test_pause_and_resume(self, project: Any) -> None:
         operate("trickle_pause", name="subject")
         assert observe.setting(project, "subject", "status") == "paused"
@@ -243,6 +259,10 @@ class TestWithoutAName:
         assert "could not be refreshed" in said
         assert "other: division by zero" in said
         assert self.counts(project)["subject"] == before + 1
+        said = operate("trickle_diagnose", name="other")
+        for field in ("event_time: 20", "error_type: config", "remediation: "):
+            assert field in said
+        assert "error_message: division by zero" in said
         observe.execute(project, "delete from {schema}.numbers where id = 4")
 
     @pytest.mark.parametrize(

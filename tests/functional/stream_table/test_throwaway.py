@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from dbt.tests.util import run_dbt, write_file
+from dbt_common.exceptions import DbtBaseException
 
 from tests.functional import observe
 
@@ -90,7 +91,12 @@ class TestDefer(Project):
     def dbt_profile_data(self, unique_schema: str, dbt_profile_target: Any) -> dict[str, Any]:
         dev = {**dbt_profile_target, "schema": unique_schema + "_dev"}
         production = {**dbt_profile_target, "schema": unique_schema}
-        outputs = {"default": production, "dev": dev}
+        outputs = {
+            "default": production,
+            "dev": dev,
+            "listing": {**production, "capture_schemas": [unique_schema + "_raw"]},
+            "wrong": {**production, "stream_tables": "sometimes"},
+        }
         return {"test": {"outputs": outputs, "target": "default"}}
 
     @pytest.fixture(scope="class", autouse=True)
@@ -141,6 +147,12 @@ class TestDefer(Project):
         assert f"{schema}.events" in messages["outside"]
         assert "capture_outside" in messages["outside"]
 
+        listing = ["run", "--target", "listing", "--select", "outside"]
+        assert observe.run(*listing)["outside"] == "STREAM TABLE created"
+        assert observe.run(*listing, "--full-refresh")["outside"].startswith(
+            "STREAM TABLE rebuilt"
+        )
+
         allowed = text.format(more=", capture_outside=true", schema=schema)
         observe.write_model(project, "outside", allowed)
         observe.run("run", "--select", "outside")
@@ -153,6 +165,10 @@ class TestDefer(Project):
         (Path(project.project_root) / "models" / "outside.sql").unlink()
         (Path(project.project_root) / "models" / "raw.yml").unlink()
         observe.execute(project, "drop schema {schema}_raw cascade")
+
+    def test_a_target_that_says_something_else(self, project: Any) -> None:
+        with pytest.raises(DbtBaseException, match="'sometimes' is not one of"):
+            run_dbt(["parse", "--target", "wrong"])
 
 
 class TestGenericTests(Project):

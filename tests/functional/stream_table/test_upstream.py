@@ -47,7 +47,7 @@ class TestUpstream:
         assert observe.difference(project, "total", SUM_QUERY) == []
         assert observe.difference(project, "parities", SEED_QUERY) == []
 
-    @pytest.mark.parametrize("materialized", ["table", "view", "incremental"])
+    @pytest.mark.parametrize("materialized", ["table", "view", "incremental", "materialized_view"])
     def test_a_rebuilt_model(self, project: Any, materialized: str) -> None:
         for factor in (1, 2):
             text = TABLE.format(materialized=materialized, factor=factor)
@@ -210,6 +210,40 @@ class TestSnapshotUpstream:
             messages = {result.node.name: result.message for result in results}
             assert messages["versions"].startswith("STREAM TABLE refreshed +1 ~1 -0")
             assert observe.difference(project, "versions", VERSIONS_QUERY) == []
+
+
+GROWING = """
+{{{{ config(
+    materialized='incremental', unique_key='id', on_schema_change='append_new_columns'
+) }}}}
+select {columns} from {{{{ ref('numbers') }}}}
+"""
+EVERYTHING = "{{ config(materialized='stream_table') }} select * from {{ ref('middle') }}"
+
+
+class TestGrowingUpstream:
+    """An incremental model appends a column; ``select *`` above it takes the column over."""
+
+    @pytest.fixture(scope="class")
+    def seeds(self) -> dict[str, str]:
+        return {"numbers.csv": "id,value\n1,10\n2,20\n"}
+
+    @pytest.fixture(scope="class")
+    def models(self) -> dict[str, str]:
+        return {"middle.sql": GROWING.format(columns="id"), "total.sql": EVERYTHING}
+
+    def test_it_is_followed(self, project: Any) -> None:
+        observe.run("seed")
+        observe.run("run")
+        before = observe.oid(project, "total")
+        observe.write_model(project, "middle", GROWING.format(columns="id, value"))
+        assert observe.run("run")["total"].startswith("STREAM TABLE replaced (query)")
+        assert observe.oid(project, "total") == before
+        query = "select id, value from {schema}.middle"
+        assert observe.difference(project, "total", query) == []
+        observe.execute(project, "insert into {schema}.numbers values (3, 30)")
+        assert observe.run("run")["total"].startswith("STREAM TABLE refreshed +1")
+        assert observe.difference(project, "total", query) == []
 
 
 class TestTableUpstream:
