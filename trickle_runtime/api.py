@@ -7,7 +7,7 @@ a verb that changes something commits it first, and one that only reads takes pa
 
 from __future__ import annotations
 
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Collection, Generator, Mapping, Sequence
 from contextlib import contextmanager
 from types import TracebackType
 from typing import Any
@@ -240,6 +240,11 @@ class Runtime:
         with self._reading():
             return gate.stored(self.session, self.schemas, self._id(name))
 
+    def gate_differs(self, name: Name, tests: Sequence[GateTest]) -> bool:
+        """Whether ``tests`` are another gate than the one that a stream table has."""
+        with self._reading():
+            return gate.differs(self.session, self.schemas, self._id(name), tests)
+
     def options(self, name: Name) -> StreamTableOptions:
         """Return the options of a stream table."""
         with self._reading():
@@ -287,13 +292,18 @@ class Runtime:
                 raise outcome.error
             return outcome
 
-    def refresh_all(self, *, initiated_by: str = "manual") -> list[RefreshResult]:
+    def refresh_all(
+        self, *, within: Collection[str] | None = None, initiated_by: str = "manual"
+    ) -> list[RefreshResult]:
         """Refresh every stream table with pending changes, each refresh group at one snapshot.
 
-        Errors are in the results: one bad table does not stop the others.
+        Errors are in the results: one bad table does not stop the others. With ``within`` those of
+        these schemas, and what they read.
         """
         with self._ended():
-            return engine.run_all(self.session, self.schemas, initiated_by=initiated_by)
+            wanted = None if within is None else {one.pgt_id for one in self._rows_in(within)}
+            by = initiated_by
+            return engine.run_all(self.session, self.schemas, wanted, initiated_by=by)
 
     def verify(self, name: Name) -> VerifyResult:
         """Refresh a stream table and compare it with its query at the same snapshot."""
@@ -301,12 +311,12 @@ class Runtime:
             pgt_id = self._id(name)
             return verify.verify(self.session, self.schemas, [pgt_id])[0]
 
-    def verify_all(self) -> list[VerifyResult]:
-        """Verify every stream table."""
+    def verify_all(self, *, within: Collection[str] | None = None) -> list[VerifyResult]:
+        """Verify every stream table, of these schemas where ``within`` is given."""
         with self._ended():
             return [
                 verify.verify(self.session, self.schemas, [row.pgt_id])[0]
-                for row in self._store().all()
+                for row in self._rows_in(within)
                 if row.status != "initializing"
             ]
 
@@ -331,12 +341,16 @@ class Runtime:
             fuse.reset(self.session, self.schemas, name, action)
             self.session.commit()
 
-    def fuse_status(self, name: Name | None = None) -> list[Row]:
-        """Return the fuses, of one stream table where ``name`` is given."""
+    def fuse_status(
+        self, name: Name | None = None, *, within: Collection[str] | None = None
+    ) -> list[Row]:
+        """Return the fuses, of one stream table or of some schemas where these are given."""
         with self._reading():
-            return inspect.fuse_status(
-                self.session, self.schemas, None if name is None else self._id(name)
-            )
+            if name is not None:
+                ids = [self._id(name)]
+            else:
+                ids = [row.pgt_id for row in self._rows_in(within)]
+            return inspect.fuse_status(self.session, self.schemas, ids)
 
     # Questions.
 
@@ -423,6 +437,9 @@ class Runtime:
         """Return a stream table's number without reading all of its row, where there is one."""
         found = inspect.number(self.session, self.schemas, text(name))
         return self._row(name).pgt_id if found is None else found
+
+    def _rows_in(self, within: Collection[str] | None) -> list[StreamTable]:
+        return [row for row in self._store().all() if within is None or row.pgt_schema in within]
 
     def _row(self, name: Name) -> StreamTable:
         """Return a stream table, which may have got another oid by a dump and restore."""

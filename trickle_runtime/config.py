@@ -7,7 +7,7 @@ that users wrote, and it raises ``InvalidConfig`` with the option and the allowe
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from datetime import timedelta
 from difflib import get_close_matches
@@ -16,10 +16,10 @@ from typing import Any
 from trickle_runtime import schedule as schedules
 from trickle_runtime.errors import InvalidConfig
 
-REFRESH_MODES = ("auto", "differential", "full", "immediate")
+REFRESH_MODES = ("auto", "differential", "full")
 FUSE_MODES = ("off", "on", "auto")
 TIERS = ("hot", "warm", "cold", "frozen")
-CDC_MODES = ("auto", "trigger", "wal")
+CDC_MODES = ("auto", "trigger")
 DIAMOND_MODES = ("atomic", "none")
 STATUSES = ("active", "paused")
 
@@ -73,7 +73,7 @@ class StreamTableOptions:
         Raises:
             InvalidConfig: for an unknown option or a value that is not allowed.
         """
-        _check_names(values)
+        check_names(values, [field.name for field in fields(cls)])
         normal = {name: _PARSERS[name](name, value) for name, value in values.items()}
         options = replace(base or cls(), **normal)
         if options.fuse == "on" and options.fuse_ceiling is None:
@@ -126,8 +126,12 @@ class Constraint:
             raise InvalidConfig(f"constraint {self.kind} has no columns")
 
 
-def _check_names(values: Iterable[str]) -> None:
-    names = [field.name for field in fields(StreamTableOptions)]
+def check_names(values: Iterable[str], names: Sequence[str]) -> None:
+    """See that only known options are named.
+
+    Raises:
+        InvalidConfig: for another one; says which may be meant.
+    """
     for name in values:
         if name not in names:
             near = get_close_matches(name, names, n=1)
@@ -142,11 +146,16 @@ def _invalid(name: str, value: object, allowed: str) -> InvalidConfig:
 def _choice(allowed: tuple[str, ...], missing: Mapping[str, str] | None = None) -> _Parser:
     def parse(name: str, value: object) -> str:
         word = _word(value)
-        if word not in allowed:
-            raise _invalid(name, value, ", ".join(allowed))
+        if word in allowed:
+            return word
+        error = _invalid(name, value, ", ".join(allowed))
         if missing and word in missing:
-            raise InvalidConfig(f"{name} {word!r} is not available yet", hint=missing[word])
-        return word
+            raise InvalidConfig(
+                f"{name} {word!r} is not available yet", hint=f"{error.hint} {missing[word]}"
+            )
+        if missing:
+            error.hint = f"{error.hint} Not available yet: {', '.join(missing)}."
+        raise error
 
     return parse
 
@@ -242,16 +251,14 @@ _PARSERS: Mapping[str, _Parser] = {
     "schedule": _parse_schedule,
     "refresh_mode": _choice(
         REFRESH_MODES,
-        {"immediate": "Use refresh_mode 'differential' or 'auto' with a short schedule."},
+        {"immediate": "Use differential or auto with a short schedule."},
     ),
     "partition_by": _parse_partition_by,
     "fuse": _choice(FUSE_MODES),
     "fuse_ceiling": _parse_ceiling,
     "fuse_sensitivity": _parse_sensitivity,
     "tier": _choice(TIERS),
-    "cdc_mode": _choice(
-        CDC_MODES, {"wal": "Use cdc_mode 'trigger' or 'auto': changes are captured by triggers."}
-    ),
+    "cdc_mode": _choice(CDC_MODES, {"wal": "Changes are captured by triggers."}),
     "diamond_consistency": _choice(DIAMOND_MODES),
     "initialize": _parse_bool,
     "status": _choice(STATUSES),

@@ -7,6 +7,7 @@ in ``trickle_runtime.db`` and nowhere else.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 
 class TrickleError(Exception):
@@ -95,10 +96,31 @@ class DependencyCycle(CatalogError):
     code = "TR205"
 
 
+@dataclass(frozen=True)
+class View:
+    """A view that holds a table or some of its columns in place."""
+
+    schema: str
+    name: str
+    materialized: bool
+
+
 class HasDependants(CatalogError):
     """Other stream tables read this one: drop them first, or pass ``cascade``."""
 
     code = "TR206"
+
+    def __init__(
+        self,
+        message: str,
+        detail: str | None = None,
+        hint: str | None = None,
+        views: Sequence[View] = (),
+    ) -> None:
+        super().__init__(message, detail, hint)
+        self.views = tuple(
+            views
+        )  # without them it would be possible; empty: something else is in the way
 
 
 class CaptureError(TrickleError):

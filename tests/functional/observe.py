@@ -7,6 +7,10 @@ from typing import Any
 
 import psycopg
 from dbt.tests.util import run_dbt, run_dbt_and_capture, write_file
+from psycopg.conninfo import make_conninfo
+
+import trickle_runtime
+from trickle_runtime.api import Runtime
 
 CATALOG = "pgtrickle"
 
@@ -29,14 +33,22 @@ def write_model(project: Any, name: str, text: str) -> None:
 
 def connect(project: Any) -> psycopg.Connection[tuple[Any, ...]]:
     """A connection beside dbt's, in autocommit mode."""
+    return psycopg.connect(_dsn(project), autocommit=True)
+
+
+def runtime(project: Any) -> Runtime:
+    """The runtime on a connection of its own, as the command line has it."""
+    return trickle_runtime.connect(_dsn(project))
+
+
+def _dsn(project: Any) -> str:
     target = project.adapter.config.credentials
-    return psycopg.connect(
+    return make_conninfo(
         host=target.host,
         port=target.port,
         user=target.user,
         password=target.password,
         dbname=target.database,
-        autocommit=True,
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from types import SimpleNamespace
 from typing import Any
 
@@ -9,7 +10,7 @@ import pytest
 from dbt.artifacts.resources.v1.config import NodeConfig
 from dbt_common.exceptions import DbtRuntimeError
 
-from dbt.adapters.trickle.indexes import plan_indexes
+from dbt.adapters.trickle.indexes import IndexPlan, plan_indexes
 from dbt.adapters.trickle.relation_configs import StreamTableConfig, changeset
 from trickle_runtime.config import StreamTableOptions
 
@@ -41,6 +42,10 @@ def test_meta_is_read_and_top_level_wins() -> None:
     assert (config.options.schedule, config.options.fuse) == ("5m", "auto")
 
 
+def test_none_is_not_given() -> None:
+    assert parse(schedule=None, meta={"trickle": {"schedule": None}}) == parse()
+
+
 @pytest.mark.parametrize(
     ("config", "expected"),
     [
@@ -50,7 +55,10 @@ def test_meta_is_read_and_top_level_wins() -> None:
         ({"schedule": "often"}, ["'st'", "often"]),
         ({"partition_by": ["a"]}, ["'st'", "partition_by"]),
         ({"meta": {"trickle": {"fuse_celing": 1}}}, ["fuse_celing", "fuse_ceiling"]),
+        ({"meta": {"trickle": {"wait_timout": 1}}}, ["wait_timout", "'wait_timeout'"]),
+        ({"meta": {"trickle": {"x": 1}}}, ["'x'", "schedule", "gate, wait, wait_timeout"]),
         ({"meta": {"trickle": "x"}}, ["meta.trickle"]),
+        ({"refresh_mode": "immediate"}, ["not available", "auto, differential, full."]),
         ({"capture_outside": "yes"}, ["capture_outside", "true, false"]),
         ({"sql_header": "set x.y = 1"}, ["'st'", "sql_header", "pre_hook"]),
         ({"unlogged": True}, ["'st'", "unlogged"]),
@@ -177,19 +185,21 @@ def index(name: str, columns: str, unique: bool = False, method: str = "btree") 
     return {"name": name, "columns": columns, "unique": unique, "method": method}
 
 
+def plan(found: list[dict[str, Any]], wanted: list[dict[str, Any]]) -> IndexPlan:
+    return plan_indexes(json.dumps(found), wanted)
+
+
 def test_indexes_are_compared_by_definition() -> None:
     found = [index(DBT_NAME, "id\nlower(name)"), index("pgt_identity_1", "id", unique=True)]
-    plan = plan_indexes(found, [{"columns": ["ID", "lower(name)"]}])
-    assert not plan.changed
+    assert not plan(found, [{"columns": ["ID", "lower(name)"]}]).changed
 
 
 def test_only_indexes_that_dbt_named_are_dropped() -> None:
     found = [index(DBT_NAME, "id"), index("mine", "name")]
-    plan = plan_indexes(found, [{"columns": ["name"], "type": "hash"}])
-    assert plan.drop == (DBT_NAME,)
-    assert plan.create == ({"columns": ["name"], "type": "hash"},)
+    planned = plan(found, [{"columns": ["name"], "type": "hash"}])
+    assert planned.drop == (DBT_NAME,)
+    assert planned.create == ({"columns": ["name"], "type": "hash"},)
 
 
 def test_the_order_of_index_columns_matters() -> None:
-    plan = plan_indexes([index(DBT_NAME, "a\nb")], [{"columns": ["b", "a"]}])
-    assert plan.changed
+    assert plan([index(DBT_NAME, "a\nb")], [{"columns": ["b", "a"]}]).changed

@@ -117,8 +117,8 @@ def _redefine(
     columns = redefine.stored_columns(change.row)
     partitioned = change.options.partition_by != change.row.partition_by
     if redefine.column_changes(columns, defined.columns) is None:
-        replace.replace(session, schemas, change, defined)
-        return AlterResult(change.row.relation, tuple(changed), "replaced")
+        lost = replace.replace(session, schemas, change, defined)
+        return AlterResult(change.row.relation, tuple(changed), "replaced", tuple(lost))
     kept = redefine.keeping_partitions(change)
     redefine.redefine(session, schemas, kept, defined)
     action = "altered"

@@ -13,7 +13,7 @@ from __future__ import annotations
 import logging
 import random
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 
 from trickle_runtime import dag
 from trickle_runtime.capture import fingerprint
@@ -88,18 +88,30 @@ def run_pass(
     raise DatabaseError("the relations of the pass keep changing", sqlstate="40001")
 
 
-def run_all(session: Session, schemas: Schemas, *, initiated_by: str) -> list[RefreshResult]:
-    """Refresh every stream table that has something to do, a pass for each refresh group."""
+def run_all(
+    session: Session,
+    schemas: Schemas,
+    wanted: Collection[int] | None = None,
+    *,
+    initiated_by: str,
+) -> list[RefreshResult]:
+    """Refresh every stream table that has something to do, a pass for each refresh group.
+
+    With ``wanted`` these only, and what they read.
+    """
     session.commit()
     found = survey(session, schemas, None, alone=True)
     idle = Progress(Request(None, initiated_by))
     results = idle.results
     edges = {one.pgt_id: (*one.reads, *one.gate_reads) for one in found.values()}
     for group in dag.refresh_groups(edges):
-        if any(found[pgt_id].stale for pgt_id in group):
-            results.update(run_pass(session, schemas, group, initiated_by=initiated_by).results)
+        members = [pgt_id for pgt_id in group if wanted is None or pgt_id in wanted]
+        if members and any(found[pgt_id].stale for pgt_id in group):
+            below = wanted is not None
+            done = run_pass(session, schemas, members, initiated_by=initiated_by, ancestors=below)
+            results.update(done.results)
         else:
-            idle.up_to_date([found[pgt_id] for pgt_id in group])
+            idle.up_to_date([found[pgt_id] for pgt_id in members])
     return [results[pgt_id] for pgt_id in sorted(results)]
 
 

@@ -69,6 +69,13 @@ def put(session: Session, schemas: Schemas, pgt_id: int, tests: Sequence[GateTes
     return True
 
 
+def differs(session: Session, schemas: Schemas, pgt_id: int, tests: Sequence[GateTest]) -> bool:
+    """Whether ``tests`` are another gate than the stored one; changes nothing."""
+    belonging = _belonging(session, schemas, pgt_id, tests)
+    before = [(test.name, test.query) for test in stored(session, schemas, pgt_id)]
+    return before != [(test.name, test.query) for test in belonging]
+
+
 def require(
     session: Session,
     schemas: Schemas,

@@ -5,6 +5,8 @@ Invariant: the same functions that users call in SQL, so answers can't disagree.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from trickle_runtime.config import Schemas
 from trickle_runtime.db.session import Row, Session
 from trickle_runtime.refresh.members import queries
@@ -26,6 +28,6 @@ def rehome(session: Session, schemas: Schemas) -> bool:
     return bool(session.execute(queries(schemas)["rehome"])[0]["moved"])
 
 
-def fuse_status(session: Session, schemas: Schemas, pgt_id: int | None) -> list[Row]:
-    """Return the fuses, of one stream table where ``pgt_id`` is given."""
-    return session.execute(queries(schemas)["fuse_status"], {"pgt_id": pgt_id})
+def fuse_status(session: Session, schemas: Schemas, pgt_ids: Sequence[int]) -> list[Row]:
+    """Return the fuses of stream tables."""
+    return session.execute(queries(schemas)["fuse_status"], {"pgt_ids": list(pgt_ids)})

@@ -219,7 +219,8 @@ ALTER TABLE {relation} ADD COLUMN {column} {type}
 SELECT DISTINCT
     CASE WHEN r.ev_class IS NULL THEN pg_describe_object(d.classid, d.objid, d.objsubid)
          ELSE pg_describe_object('pg_class'::regclass, r.ev_class, 0) END
-    || ' depends on ' || pg_describe_object(d.refclassid, d.refobjid, d.refobjsubid) AS reads
+    || ' depends on ' || pg_describe_object(d.refclassid, d.refobjid, d.refobjsubid) AS reads,
+    r.ev_class IS NOT NULL AS is_view
 FROM pg_depend d
 JOIN pg_attribute a ON a.attrelid = d.refobjid AND a.attnum = d.refobjsubid
 LEFT JOIN pg_rewrite r ON d.classid = 'pg_rewrite'::regclass AND r.oid = d.objid
@@ -345,7 +346,7 @@ SELECT * FROM pgtrickle.list_auxiliary_columns(%(name)s)
 
 -- name: fuse_status
 SELECT * FROM pgtrickle.fuse_status()
-WHERE %(pgt_id)s::bigint IS NULL OR stream_table = pgtrickle.stream_table_name(%(pgt_id)s::bigint)
+WHERE stream_table IN (SELECT pgtrickle.stream_table_name(pgt_id) FROM unnest(%(pgt_ids)s::bigint[]) AS wanted (pgt_id))
 
 -- name: doctor
 WITH findings (position, checked, severity, message, remedy) AS (

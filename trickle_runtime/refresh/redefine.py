@@ -18,7 +18,7 @@ from trickle_runtime.compiler.result import OutputColumn
 from trickle_runtime.config import Constraint, GateTest, Schemas, StreamTableOptions
 from trickle_runtime.db.session import Session
 from trickle_runtime.db.sql import quote_ident, render
-from trickle_runtime.errors import DatabaseError, HasDependants, SourceChanged
+from trickle_runtime.errors import DatabaseError, HasDependants, SourceChanged, View
 from trickle_runtime.refresh import (
     bookkeeping,
     constraints,
@@ -42,6 +42,7 @@ from trickle_runtime.refresh.members import (
 from trickle_runtime.refresh.result import RefreshResult
 from trickle_runtime.refresh.settings import Settings, parse
 from trickle_runtime.storage import partitioning, table
+from trickle_runtime.storage.views import views_on
 
 DEPENDENT_OBJECTS = "2BP01"
 
@@ -327,18 +328,24 @@ def _see_droppable(
     Raises:
         HasDependants: something does.
     """
-    values = {"relid": change.row.pgt_relid, "columns": list(_changes(change, defined).dropped)}
+    relid, columns = change.row.pgt_relid, list(_changes(change, defined).dropped)
+    values = {"relid": relid, "columns": columns}
     found = session.execute(queries(schemas)["readers_of_columns"], values)
     if found:
         detail = "\n".join(str(one["reads"]) for one in found)
-        raise _has_dependants(change.row.relation, detail)
+        only_views = all(one["is_view"] for one in found)
+        views = views_on(session, relid, columns=columns) if only_views else []
+        raise _has_dependants(change.row.relation, detail, views)
 
 
-def _has_dependants(relation: str, detail: str | None) -> HasDependants:
+def _has_dependants(
+    relation: str, detail: str | None, views: Sequence[View] = ()
+) -> HasDependants:
     return HasDependants(
         f"a column of {relation} can't be dropped",
         detail=detail,
         hint="Drop what reads it, or keep the column.",
+        views=views,
     )
 
 

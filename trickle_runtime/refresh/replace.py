@@ -1,18 +1,21 @@
 """A stream table whose columns can't follow a new query in place: built beside, then swapped in.
 
 Invariant: one REPEATABLE READ transaction; readers see the old content until it commits. The
-table's number, history and grants stay; its OID does not. Stream tables above are analysed again
-before their next refresh; what else depends on the old table is named in an error, and nothing has
-changed then.
+table's number, history, grants and indexes stay; its OID does not. Stream tables above are
+analysed again before their next refresh; what else depends on the old table is named in an error,
+and nothing has changed then.
 """
 
 from __future__ import annotations
+
+from collections.abc import Generator
+from contextlib import contextmanager
 
 from trickle_runtime.capture import changelog
 from trickle_runtime.catalog.models import HistoryEntry, StreamTable
 from trickle_runtime.catalog.store import Store
 from trickle_runtime.config import Constraint, Schemas
-from trickle_runtime.db.session import Session
+from trickle_runtime.db.session import Row, Session
 from trickle_runtime.db.sql import load_queries, qualified, quote_ident, render
 from trickle_runtime.errors import DatabaseError, HasDependants
 from trickle_runtime.refresh import (
@@ -31,15 +34,18 @@ from trickle_runtime.refresh.members import Observation, queries
 from trickle_runtime.refresh.names import RelationName
 from trickle_runtime.refresh.redefine import DEPENDENT_OBJECTS, Change
 from trickle_runtime.refresh.settings import Settings, parse
-from trickle_runtime.storage import partitioning, rebuild, table
+from trickle_runtime.storage import indexes, partitioning, rebuild, table
 from trickle_runtime.storage.names import schema_and_name, shorten
+from trickle_runtime.storage.views import views_on
 
 REASON = "its query was replaced"
 FOLLOWING = ("the owner", "grant to", "the comment")
 
 
-def replace(session: Session, schemas: Schemas, change: Change, defined: Definition) -> None:
+def replace(session: Session, schemas: Schemas, change: Change, defined: Definition) -> list[str]:
     """Put a new table in the place of the old one; the caller holds its lock. Commits.
+
+    Returns the names of the user's indexes that the new table can't have.
 
     Raises:
         HasDependants: views or other objects read the old table.
@@ -47,7 +53,9 @@ def replace(session: Session, schemas: Schemas, change: Change, defined: Definit
     """
     settings = parse(Store(session, schemas).settings())
     defined = redefine.capture(session, schemas, change, defined)
-    opening.patiently(session, lambda: _replace(session, schemas, settings, change, defined))
+    return opening.patiently(
+        session, lambda: _replace(session, schemas, settings, change, defined)
+    )
 
 
 def _replace(
@@ -56,7 +64,7 @@ def _replace(
     settings: Settings,
     change: Change,
     defined: Definition,
-) -> None:
+) -> list[str]:
     row = change.row
     store = Store(session, schemas)
     seen = redefine.locked(session, schemas, row)
@@ -72,7 +80,9 @@ def _replace(
         constraints=_constraints(session, schemas, change),
     )
     rows = _build(session, schemas, job, seen)
+    following, lost = _build_indexes(session, schemas, job, row)
     _swap(session, schemas, job, row, logged=seen.members[row.pgt_id].logged)
+    indexes.take_names(session, row.relation, row.pgt_id, following)
     definition.register(session, schemas, row.pgt_id, defined, row.definition_version + 1)
     definition.guard(session, schemas, settings, row.pgt_id, defined.analysis.canonical)
     store.update(row.pgt_id, **create.catalog_options(change.options), reinit_reason=None)
@@ -94,6 +104,7 @@ def _replace(
     store.update(row.pgt_id, data_timestamp=seen.at, last_refresh_at=seen.at, is_populated=True)
     redefine.pass_gate(session, schemas, change, defined)
     session.commit()
+    return lost
 
 
 def _constraints(session: Session, schemas: Schemas, change: Change) -> list[Constraint]:
@@ -118,6 +129,27 @@ def _build(session: Session, schemas: Schemas, job: fill.Job, seen: Observation)
     return rows
 
 
+def _build_indexes(
+    session: Session, schemas: Schemas, job: fill.Job, row: StreamTable
+) -> tuple[list[Row], list[str]]:
+    """Build the user's indexes on the new table; those built, and the names of the others."""
+    with _pinned_names(session, schemas):
+        wanted = [one for one in indexes.found(session, row.pgt_relid) if not one["is_constraint"]]
+        built = [
+            one for one in wanted if indexes.try_build(session, job.relation, row.pgt_id, one)
+        ]
+    return built, [str(one["name"]) for one in wanted if one not in built]
+
+
+@contextmanager
+def _pinned_names(session: Session, schemas: Schemas) -> Generator[None]:
+    """Let PostgreSQL print every name qualified."""
+    moving = load_queries("storage/rebuild.sql", schemas)
+    before = session.execute(moving["pin_search_path"])[0]["before"]
+    yield
+    session.execute(moving["restore_search_path"], {"before": before})
+
+
 def _swap(
     session: Session, schemas: Schemas, job: fill.Job, row: StreamTable, *, logged: bool
 ) -> None:
@@ -127,9 +159,8 @@ def _swap(
         definition.unguard(session, schemas, pgt_id)
     definition.unguard(session, schemas, row.pgt_id)
     moving = load_queries("storage/rebuild.sql", schemas)
-    before = session.execute(moving["pin_search_path"])[0]["before"]
-    belongings = session.execute(moving["belongings"], {"relid": row.pgt_relid})
-    session.execute(moving["restore_search_path"], {"before": before})
+    with _pinned_names(session, schemas):
+        belongings = session.execute(moving["belongings"], {"relid": row.pgt_relid})
     _drop(session, schemas, row)
     rename = render(
         queries(schemas)["rename_relation"],
@@ -166,4 +197,5 @@ def _drop(session: Session, schemas: Schemas, row: StreamTable) -> None:
             f"the columns of {row.relation} can't change while other objects read it",
             detail=error.detail,
             hint="Drop them, alter the stream table, and create them again.",
+            views=views_on(session, row.pgt_relid),
         ) from error

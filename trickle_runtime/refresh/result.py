@@ -101,6 +101,7 @@ class AlterResult:
     name: str
     changed: tuple[str, ...]  # options, and 'query'
     action: str  # unchanged, altered, replaced, rebuilt
+    lost_indexes: tuple[str, ...] = ()  # of a replaced table, which the new one can't have
 
 
 @dataclass(frozen=True)

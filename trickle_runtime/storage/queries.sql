@@ -31,6 +31,29 @@ SELECT string_agg(quote_ident(attname), ', ' ORDER BY attnum) AS columns
 FROM pg_catalog.pg_attribute
 WHERE attrelid = %(relation)s::regclass AND attnum > 0 AND NOT attisdropped AND attgenerated = ''
 
+-- name: views_on
+-- Views on a table, or on some of its columns, and those on top of them. A view depends by its rule.
+WITH RECURSIVE views (relid) AS (
+    SELECT c.oid
+    FROM pg_catalog.pg_depend d
+    JOIN pg_catalog.pg_rewrite r ON r.oid = d.objid
+    JOIN pg_catalog.pg_class c ON c.oid = r.ev_class
+    LEFT JOIN pg_catalog.pg_attribute a ON a.attrelid = d.refobjid AND a.attnum = d.refobjsubid
+    WHERE d.classid = 'pg_rewrite'::regclass AND d.refclassid = 'pg_class'::regclass AND d.refobjid = %(relid)s::oid
+          AND c.relkind = ANY (%(kinds)s::"char"[])
+          AND (%(columns)s::text[] IS NULL OR a.attname = ANY (%(columns)s::text[]))
+    UNION
+    SELECT r.ev_class
+    FROM views
+    JOIN pg_catalog.pg_depend d ON d.refclassid = 'pg_class'::regclass AND d.refobjid = views.relid
+    JOIN pg_catalog.pg_rewrite r ON d.classid = 'pg_rewrite'::regclass AND r.oid = d.objid
+)
+SELECT n.nspname::text AS schema, c.relname::text AS name, c.relkind = 'm' AS materialized
+FROM views
+JOIN pg_catalog.pg_class c ON c.oid = views.relid AND c.relkind IN ('v', 'm')
+JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+ORDER BY 1, 2
+
 -- name: taken_names
 SELECT name FROM unnest(%(names)s::text[]) AS name WHERE to_regclass(name) IS NOT NULL
 

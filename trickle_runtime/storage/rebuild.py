@@ -12,16 +12,18 @@ wait for long readers itself is given up and tried again, so that no queue forms
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from trickle_runtime.compiler.result import OutputColumn
 from trickle_runtime.config import Schemas
 from trickle_runtime.db.session import Row, Session
-from trickle_runtime.db.sql import load_queries, qualified, quote_ident, quote_literal, render
-from trickle_runtime.errors import DatabaseError, HasDependants
-from trickle_runtime.storage import names, partitioning, table
+from trickle_runtime.db.sql import load_queries, qualified, quote_ident, render
+from trickle_runtime.errors import DatabaseError, HasDependants, View
+from trickle_runtime.storage import indexes, names, partitioning, table
 from trickle_runtime.storage.partition_spec import PartitionSpec
+from trickle_runtime.storage.views import views_on
 
 SQL = load_queries("storage/rebuild.sql")
 STORAGE = load_queries("storage/queries.sql")
@@ -74,10 +76,10 @@ def rebuild(session: Session, schemas: Schemas, definition: Definition) -> int:
     before = str(session.execute(SQL["pin_search_path"])[0]["before"])
     session.execute(render(SQL["lock_against_writers"], relation=definition.relation))
     old = _relid(session, definition.relation)
-    indexes = session.execute(SQL["indexes"], {"relid": old})
-    _check_movable(session, definition, old, indexes)
-    _build(session, definition, indexes)
-    _swap_when_free(session, schemas, definition, old, indexes)
+    own = indexes.found(session, old)
+    _check_movable(session, definition, old, own)
+    _build(session, definition, own)
+    _swap_when_free(session, schemas, definition, old, own)
     session.execute(SQL["restore_search_path"], {"before": before})
     return _relid(session, definition.relation)
 
@@ -100,9 +102,7 @@ def _relid(session: Session, relation: str) -> int:
     return int(session.execute(SQL["relid"], {"relation": relation})[0]["relid"])
 
 
-def _check_movable(
-    session: Session, definition: Definition, old: int, indexes: Sequence[Row]
-) -> None:
+def _check_movable(session: Session, definition: Definition, old: int, own: Sequence[Row]) -> None:
     found = session.execute(SQL["unmovable"], {"relid": old})
     if found:
         objects = ", ".join(str(row["object"]) for row in found)
@@ -110,10 +110,11 @@ def _check_movable(
             f"partition_by of {definition.relation} can't be changed",
             detail=f"These can't follow to the new table: {objects}.",
             hint="Drop them, change partition_by, and create them again.",
+            views=_views(session, old, found),
         )
     if definition.spec is None:
         return
-    for index in indexes:
+    for index in own:
         missing = set(definition.spec.columns) - set(index["columns"])
         if index["is_unique"] and missing:
             raise HasDependants(
@@ -124,7 +125,14 @@ def _check_movable(
             )
 
 
-def _build(session: Session, definition: Definition, indexes: Sequence[Row]) -> None:
+def _views(session: Session, old: int, unmovable: Sequence[Row]) -> list[View]:
+    """Return the views that can't follow, where nothing else is in the way."""
+    if not all(row["is_view"] for row in unmovable):
+        return []
+    return views_on(session, old, materialized_only=True)
+
+
+def _build(session: Session, definition: Definition, own: Sequence[Row]) -> None:
     """Create and fill the new table beside the old one."""
     beside, relation, spec = definition.beside("rebuild"), definition.relation, definition.spec
     create = render(
@@ -144,24 +152,10 @@ def _build(session: Session, definition: Definition, indexes: Sequence[Row]) -> 
     identity = table.identity_statements(beside, definition.columns, definition.key, spec)
     for statement in identity:
         session.execute(statement)
-    for number, index in enumerate(indexes):
-        _build_index(session, definition, number, index)
+    for one in own:
+        with _following(definition, f"index {one['name']}"):
+            indexes.build(session, beside, definition.pgt_id, one)
     session.execute(render(SQL["analyze"], beside=beside))
-
-
-def _build_index(session: Session, definition: Definition, number: int, index: Row) -> None:
-    statement = render(
-        SQL["create_constraint" if index["is_constraint"] else "create_index"],
-        unique="UNIQUE" if index["is_unique"] else "",
-        index=_temporary_index(definition, number),
-        beside=definition.beside("rebuild"),
-        definition=index["definition"],
-    )
-    _run(session, definition, f"index {index['name']}", statement)
-
-
-def _temporary_index(definition: Definition, number: int) -> str:
-    return quote_ident(f"pgt_rebuild_{definition.pgt_id}_i{number}")
 
 
 def _swap_when_free(
@@ -169,14 +163,14 @@ def _swap_when_free(
     schemas: Schemas,
     definition: Definition,
     old: int,
-    indexes: Sequence[Row],
+    own: Sequence[Row],
 ) -> None:
     before = str(session.execute(STORAGE["current_lock_timeout"])[0]["value"])
     for attempt in range(1, ATTEMPTS + 1):
         session.execute("SAVEPOINT pgt_swap")
         session.execute(STORAGE["set_lock_timeout"], {"timeout": LOCK_TIMEOUT})
         try:
-            _swap(session, schemas, definition, old, indexes)
+            _swap(session, schemas, definition, old, own)
             break
         except DatabaseError as error:
             session.execute("ROLLBACK TO SAVEPOINT pgt_swap")
@@ -192,7 +186,7 @@ def _swap(
     schemas: Schemas,
     definition: Definition,
     old: int,
-    indexes: Sequence[Row],
+    own: Sequence[Row],
 ) -> None:
     relation = definition.relation
     _, name = names.schema_and_name(relation)
@@ -208,7 +202,7 @@ def _swap(
     session.execute(render(SQL["rename_table"], relation=beside, name=quote_ident(name)))
     _run_all(session, definition, dependants)
     _run(session, definition, "the old table", render(SQL["drop_table"], relation=replaced))
-    _rename_indexes(session, definition, indexes)
+    indexes.take_names(session, relation, definition.pgt_id, own)
     adopt(session, relation, names.schema_and_name(beside)[1])
     _run_all(session, definition, belongings)
     follow = load_queries("storage/rebuild.sql", schemas)["follow"]
@@ -219,37 +213,21 @@ def _last_part(relation: str) -> str:
     return quote_ident(names.schema_and_name(relation)[1])
 
 
-def _rename_indexes(session: Session, definition: Definition, indexes: Sequence[Row]) -> None:
-    schema, _ = names.schema_and_name(definition.relation)
-    for number, index in enumerate(indexes):
-        temporary, final = _temporary_index(definition, number), str(index["name"])
-        if index["is_constraint"]:
-            rename = render(
-                SQL["rename_constraint"],
-                relation=definition.relation,
-                index=temporary,
-                name=quote_ident(final),
-            )
-        else:
-            relation = qualified(schema, names.unquote(temporary))
-            rename = render(SQL["rename_index"], relation=relation, name=quote_ident(final))
-        session.execute(rename)
-        if index["comment"] is not None:
-            comment = quote_literal(index["comment"])
-            session.execute(
-                render(SQL["comment_index"], index=qualified(schema, final), comment=comment)
-            )
-
-
 def _run_all(session: Session, definition: Definition, statements: Sequence[Row]) -> None:
     for row in statements:
         _run(session, definition, row["object"], row["statement"])
 
 
 def _run(session: Session, definition: Definition, what: str, statement: str) -> None:
-    """Run a statement for an object; an error that no retry cures means that it can't follow."""
-    try:
+    with _following(definition, what):
         session.execute(statement)
+
+
+@contextmanager
+def _following(definition: Definition, what: str) -> Generator[None]:
+    """Say of an object that it can't follow, on an error that no retry cures."""
+    try:
+        yield
     except DatabaseError as error:
         if error.transient:
             raise

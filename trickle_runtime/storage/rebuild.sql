@@ -19,7 +19,8 @@ SELECT %(relation)s::regclass::oid::bigint AS relid
 -- name: unmovable
 -- What depends on the table and can't follow it: only views and functions with a parsed body can.
 SELECT DISTINCT CASE WHEN r.oid IS NULL THEN pg_describe_object(d.classid, d.objid, d.objsubid)
-                     ELSE pg_describe_object('pg_class'::regclass, r.ev_class, 0) END AS object
+                     ELSE pg_describe_object('pg_class'::regclass, r.ev_class, 0) END AS object,
+                coalesce(v.relkind = 'm', false) AS is_view
 FROM pg_depend d
 LEFT JOIN pg_rewrite r ON d.classid = 'pg_rewrite'::regclass AND r.oid = d.objid
 LEFT JOIN pg_class v ON v.oid = r.ev_class
@@ -36,16 +37,16 @@ WHERE d.deptype = 'n'
           WHERE own.classid = d.classid AND own.objid = d.objid AND own.deptype IN ('a', 'i')
                 AND own.refclassid = 'pg_class'::regclass AND own.refobjid = t.oid)
 UNION ALL
-SELECT 'its place as a child of table ' || i.inhparent::regclass FROM pg_inherits i WHERE i.inhrelid = %(relid)s
+SELECT 'its place as a child of table ' || i.inhparent::regclass, false FROM pg_inherits i WHERE i.inhrelid = %(relid)s
 UNION ALL
-SELECT 'table ' || i.inhrelid::regclass || ', which inherits from it'
+SELECT 'table ' || i.inhrelid::regclass || ', which inherits from it', false
 FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
 WHERE i.inhparent = %(relid)s AND NOT c.relispartition
 ORDER BY object
 
 -- name: indexes
 -- The user's own indexes and constraints with an index. "definition" begins where the names end.
-SELECT c.relname::text AS name, con.conname IS NOT NULL AS is_constraint, x.indisunique AS is_unique,
+SELECT row_number() OVER (ORDER BY c.relname) AS number, c.relname::text AS name, con.conname IS NOT NULL AS is_constraint, x.indisunique AS is_unique,
        ARRAY(SELECT a.attname::text FROM unnest(x.indkey[0:x.indnkeyatts - 1]) AS k (attnum)
              JOIN pg_attribute a ON a.attrelid = x.indrelid AND a.attnum = k.attnum) AS columns,
        CASE WHEN con.conname IS NOT NULL THEN pg_get_constraintdef(con.oid)
@@ -73,6 +74,16 @@ INSERT INTO {beside} ({columns}) SELECT {columns} FROM {relation}
 
 -- name: create_index
 CREATE {unique} INDEX {index} ON {beside} {definition}
+
+-- name: before_index
+SAVEPOINT pgt_index
+
+-- name: undo_index
+ROLLBACK TO SAVEPOINT pgt_index;
+RELEASE SAVEPOINT pgt_index
+
+-- name: after_index
+RELEASE SAVEPOINT pgt_index
 
 -- name: create_constraint
 ALTER TABLE {beside} ADD CONSTRAINT {index} {definition}

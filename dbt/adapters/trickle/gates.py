@@ -28,13 +28,25 @@ def compiled_tests(config: Any, manifest: Any, unique_id: str) -> list[dict[str,
     return [_compiled(compiler, manifest, node) for node in nodes if _is_wanted(node, unique_id)]
 
 
-def differs(described: Mapping[str, Any], tests: Sequence[GateTest]) -> bool:
-    """Whether the stored gate is another one, or has tests that could not be run so far."""
-    found = json.loads(described["gate"] or "[]")
-    if any(one["missing"] is not None for one in found):
-        return True
-    stored = [(one["name"], one["query"]) for one in found]
-    return stored != [(test.name, test.query) for test in tests]
+def differs(
+    runtime: Runtime,
+    name: tuple[str, str],
+    described: Mapping[str, Any],
+    tests: Sequence[GateTest],
+) -> bool:
+    """Whether the stored gate is another one.
+
+    Where a test is not there, the runtime is asked: it may belong to a stream table above.
+    """
+    stored = [(one["name"], one["query"]) for one in _stored(described)]
+    if stored == [(test.name, test.query) for test in tests]:
+        return False
+    return runtime.gate_differs(name, tests)
+
+
+def incomplete(described: Mapping[str, Any]) -> bool:
+    """Whether the stored gate has tests that could not be run so far."""
+    return any(one["missing"] is not None for one in _stored(described))
 
 
 def not_run_yet(runtime: Runtime, name: tuple[str, str]) -> list[str]:
@@ -44,6 +56,10 @@ def not_run_yet(runtime: Runtime, name: tuple[str, str]) -> list[str]:
         for test in runtime.gate(name)
         if test.missing is not None
     ]
+
+
+def _stored(described: Mapping[str, Any]) -> list[dict[str, Any]]:
+    return json.loads(described["gate"] or "[]")
 
 
 def _is_wanted(node: Any, unique_id: str) -> bool:

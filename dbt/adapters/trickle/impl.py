@@ -6,8 +6,7 @@ Invariant: no logic. A verb on a stream table is in ``stream_tables``, an operat
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from threading import local
 from typing import TYPE_CHECKING, Any
 
@@ -34,6 +33,7 @@ if TYPE_CHECKING:
     from dbt.adapters.contracts.relation import RelationConfig
 
     from trickle_runtime.api import FillProgress, Runtime
+    from trickle_runtime.errors import View
 
 
 class TrickleAdapter(PostgresAdapter):
@@ -125,11 +125,17 @@ class TrickleAdapter(PostgresAdapter):
         return message
 
     @available.parse_none
+    @runtime_errors
     def stream_table_changes(
-        self, described: Mapping[str, Any], desired: StreamTableConfig
+        self,
+        relation: TrickleRelation,
+        desired: StreamTableConfig,
+        described: Mapping[str, Any],
+        indexes: Iterable[Mapping[str, Any]],
     ) -> StreamTableChangeset | None:
-        """Compare a stream table with its model."""
-        return stream_tables.changes(described, desired)
+        """Compare a stream table with its model and the indexes that it names."""
+        name = _name(relation)
+        return stream_tables.changes(self._runtime(), name, desired, described, indexes)
 
     @available.parse_none
     @runtime_errors
@@ -225,7 +231,7 @@ class TrickleAdapter(PostgresAdapter):
         self, found: str | None, wanted: Iterable[Mapping[str, Any]]
     ) -> IndexPlan:
         """Decide which indexes to create and to drop."""
-        return plan_indexes(json.loads(found or "[]"), wanted)
+        return plan_indexes(found, wanted)
 
     @available.parse_none
     def trickle_label_catalog(self, table: agate.Table, facts: agate.Table) -> agate.Table:
@@ -247,11 +253,12 @@ class TrickleAdapter(PostgresAdapter):
         connection = self.connections.get_if_exists()
         return connection is None or bool(connection.transaction_open)
 
-    def _drop_views(self, relation: TrickleRelation) -> Callable[[], None]:
-        """Return how to drop the views on a stream table; committed with what comes next."""
+    def _drop_views(self, relation: TrickleRelation) -> stream_tables.DropViews:
+        """Return how to drop views on a stream table; committed with what comes next."""
 
-        def drop_views() -> None:
-            self.execute_macro("trickle_drop_dependent_views", kwargs={"relation": relation})
+        def drop_views(views: Sequence[View]) -> None:
+            arguments = {"relation": relation, "views": views}
+            self.execute_macro("trickle_drop_views", kwargs=arguments)
 
         return drop_views
 

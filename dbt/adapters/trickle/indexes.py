@@ -6,6 +6,7 @@ runtime's identity index and a user's own are not ours.
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -34,21 +35,24 @@ class _Definition:
     method: str
 
 
-def plan_indexes(
-    found: Iterable[Mapping[str, Any]], wanted: Iterable[Mapping[str, Any]]
-) -> IndexPlan:
+def named_by_dbt(name: str) -> bool:
+    """Whether an index was made of a model's config: the name is a digest then."""
+    return _DBT_NAME.fullmatch(name) is not None
+
+
+def plan_indexes(found: str | None, wanted: Iterable[Mapping[str, Any]]) -> IndexPlan:
     """Compare the indexes that exist with those that the model's config names.
 
-    ``found`` has name, method, unique and the columns as ``pg_get_indexdef`` writes them, one a
-    line; ``wanted`` is the list of dbt's ``indexes`` config.
+    ``found`` is JSON: name, method, unique and the columns as ``pg_get_indexdef`` writes them, one
+    a line; ``wanted`` is the list of dbt's ``indexes`` config.
     """
-    existing = {str(row["name"]): _found(row) for row in found}
+    existing = {str(row["name"]): _found(row) for row in json.loads(found or "[]")}
     configs = {_wanted(config): config for config in wanted}
     missing = (config for key, config in configs.items() if key not in existing.values())
     dropped = (
         name
         for name, definition in existing.items()
-        if _DBT_NAME.fullmatch(name) and definition not in configs
+        if named_by_dbt(name) and definition not in configs
     )
     return IndexPlan(tuple(missing), tuple(dropped))
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from jinja2 import Undefined
 
-from trickle_runtime.errors import Diverged, InvalidConfig
+from trickle_runtime.errors import Diverged, InvalidConfig, RefreshError
 
 if TYPE_CHECKING:
     from trickle_runtime.api import Runtime
@@ -34,18 +34,42 @@ STATUS_FIELDS = (
 )
 
 
-def refresh(runtime: Runtime, name: str | None = None, mode: str | None = None) -> Records:
-    """Refresh one stream table, or all that have pending changes."""
+def refresh(
+    runtime: Runtime,
+    name: str | None = None,
+    mode: str | None = None,
+    within: Sequence[str] | None = None,
+) -> Records:
+    """Refresh one stream table, or all that have pending changes.
+
+    Raises:
+        RefreshError: some could not be refreshed; the others were.
+    """
     by = "dbt"
-    if name is None:
-        return runtime.refresh_all(initiated_by=by)
-    return [runtime.refresh(name, mode=mode, initiated_by=by)]
+    if name is not None:
+        return [runtime.refresh(name, mode=mode, initiated_by=by)]
+    if mode is not None:
+        raise InvalidConfig("mode needs a name", hint="Each stream table has its own mode.")
+    results = runtime.refresh_all(within=within, initiated_by=by)
+    failed = [f"{one.name}: {one.error}" for one in results if one.status == "failed"]
+    if failed:
+        raise RefreshError(
+            f"{len(failed)} of {len(results)} stream tables could not be refreshed",
+            detail="\n".join(failed),
+        )
+    return results
 
 
-def status(runtime: Runtime, name: str | None = None) -> Records:
-    """Return the state of one or all stream tables."""
+def status(
+    runtime: Runtime, name: str | None = None, within: Sequence[str] | None = None
+) -> Records:
+    """Return the state of one stream table, or of those of the project."""
     found = runtime.status(*(() if name is None else (name,)))
-    return [{field: getattr(one, field) for field in STATUS_FIELDS} for one in found]
+    return [
+        {field: getattr(one, field) for field in STATUS_FIELDS}
+        for one in found
+        if name is not None or within is None or one.schema in within
+    ]
 
 
 def explain(runtime: Runtime, name: str) -> Records:
@@ -80,9 +104,11 @@ def diagnose(runtime: Runtime, name: str) -> Records:
     return runtime.diagnose_errors(name)
 
 
-def fuse_status(runtime: Runtime, name: str | None = None) -> Records:
-    """Return the fuses, of one stream table where ``name`` is given."""
-    return runtime.fuse_status(name)
+def fuse_status(
+    runtime: Runtime, name: str | None = None, within: Sequence[str] | None = None
+) -> Records:
+    """Return the fuse of one stream table, or those of the project."""
+    return runtime.fuse_status(name, within=within)
 
 
 def reset_fuse(runtime: Runtime, name: str, action: str = "apply") -> Records:
@@ -109,13 +135,15 @@ def drop(runtime: Runtime, name: str) -> Records:
     return [{"stream_table": name, "status": "dropped"}]
 
 
-def verify(runtime: Runtime, name: str | None = None) -> Records:
+def verify(
+    runtime: Runtime, name: str | None = None, within: Sequence[str] | None = None
+) -> Records:
     """Compare stream tables with their queries at one snapshot.
 
     Raises:
         Diverged: one of them differs.
     """
-    results = runtime.verify_all() if name is None else [runtime.verify(name)]
+    results = runtime.verify_all(within=within) if name is None else [runtime.verify(name)]
     wrong = [str(one) for one in results if not one.equal]
     if wrong:
         raise Diverged("\n".join(wrong), hint="Repair with trickle-runtime repair NAME.")
@@ -213,6 +241,7 @@ def _seconds(name: str, value: object) -> float:
 _READ: Mapping[str, Callable[[str, object], object]] = {
     "timeout": _seconds,
     "changed": _texts,
+    "within": _texts,
     "plan": _flag,
 }
 

@@ -45,6 +45,10 @@ class TrickleRelation(PostgresRelation):
         default_factory=lambda: REPLACEABLE
     )
 
+    def quoted(self, identifier: str) -> str:
+        """Quote a name; dbt-postgres leaves a quote in it as it is."""
+        return super().quoted(identifier.replace('"', '""'))
+
     @property
     def is_stream_table(self) -> bool:
         """Whether the catalog knows the relation as a stream table."""

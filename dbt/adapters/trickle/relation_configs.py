@@ -23,7 +23,7 @@ from dbt_common.exceptions import DbtRuntimeError
 
 from dbt.adapters.trickle import pgtrickle_names
 from dbt.adapters.trickle.model_constraints import constraints
-from trickle_runtime.config import Constraint, GateTest, StreamTableOptions
+from trickle_runtime.config import Constraint, GateTest, StreamTableOptions, check_names
 from trickle_runtime.errors import InvalidConfig
 
 OPTION_NAMES = tuple(option.name for option in fields(StreamTableOptions))
@@ -85,6 +85,7 @@ class StreamTableConfig(RelationConfigBase):
 
     @classmethod
     def _parse(cls, query: str, values: dict[str, Any]) -> StreamTableConfig:
+        check_names(values, KNOWN)
         own = {name: _PARSERS[name](name, values.pop(name)) for name in OF_DBT if name in values}
         return cls(query, StreamTableOptions.parse(values), frozenset(values), **own)
 
@@ -150,16 +151,15 @@ def changeset(
     desired: StreamTableConfig,
     *,
     same_query: bool,
-    same_constraints: bool = True,
+    others: Iterable[str] = (),
 ) -> StreamTableChangeset | None:
-    """Compare; ``None`` where nothing differs."""
+    """Compare; ``None`` where nothing differs. ``others`` are what differs besides the options."""
     compared = set(desired.alteration_options())
     before, after = _comparable(existing), _comparable(desired.options)
     names = [name for name in before.changes(after) if name in compared]
     if not same_query:
         names.insert(0, "query")
-    if not same_constraints:
-        names.append("constraints")
+    names += others
     alter = RelationConfigChangeAction.alter
     changes = tuple(StreamTableChange(action=alter, context=name) for name in names)
     return StreamTableChangeset(changes) if changes else None
@@ -171,7 +171,7 @@ def _given_values(model: RelationConfig) -> dict[str, Any]:
     below_meta = (getattr(config, "meta", None) or {}).get(META_KEY, {})
     if not isinstance(below_meta, Mapping):
         raise InvalidConfig(f"meta.{META_KEY} must be a dictionary of options")
-    values = dict(below_meta)
+    values = {name: value for name, value in below_meta.items() if value is not None}
     for name in KNOWN:
         value = config.get(name)
         if value is not None:

@@ -8,14 +8,16 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import filterfalse
 from typing import TYPE_CHECKING, Any
 
 from dbt.adapters.events.logging import AdapterLogger
 
 from dbt.adapters.trickle import gates
+from dbt.adapters.trickle.indexes import named_by_dbt, plan_indexes
 from dbt.adapters.trickle.relation_configs import (
     StreamTableChangeset,
     StreamTableConfig,
@@ -28,14 +30,16 @@ from trickle_runtime.errors import (
     HasDependants,
     NotActive,
     NotInstalled,
+    View,
 )
 
 if TYPE_CHECKING:
-    from trickle_runtime.api import AlterResult, RefreshResult, Runtime
+    from trickle_runtime.api import RefreshResult, Runtime
 
 logger = AdapterLogger("Trickle")
 Name = tuple[str, str]
 Described = Mapping[str, Any]
+DropViews = Callable[[Sequence[View]], None]
 INITIATED_BY = "dbt"
 INSUFFICIENT_PRIVILEGE = "42501"
 WORTH_TELLING_S = 0.1
@@ -108,13 +112,24 @@ def create(runtime: Runtime, name: Name, desired: StreamTableConfig, *, replace:
     return _say(what, _full(info.effective_mode, reasons))
 
 
-def changes(described: Described, desired: StreamTableConfig) -> StreamTableChangeset | None:
-    """Compare a stream table with its model."""
+def changes(
+    runtime: Runtime,
+    name: Name,
+    desired: StreamTableConfig,
+    described: Described,
+    indexes: Iterable[Mapping[str, Any]],
+) -> StreamTableChangeset | None:
+    """Compare a stream table with its model; ``indexes`` are those that the model names."""
+    differ = {
+        "constraints": _constraints(described) != list(desired.constraints),
+        "indexes": plan_indexes(described["indexes"], indexes).changed,
+        "gate": gates.differs(runtime, name, described, desired.tests),
+    }
     return changeset(
         _options(described),
         desired,
         same_query=described["same_query"],
-        same_constraints=_constraints(described) == list(desired.constraints),
+        others=[what for what, different in differ.items() if different],
     )
 
 
@@ -123,18 +138,18 @@ def alter(
     name: Name,
     desired: StreamTableConfig,
     found: StreamTableChangeset,
-    drop_views: Callable[[], None],
+    drop_views: DropViews,
 ) -> str:
     """Apply what changed; ``drop_views`` drops views on the table that are in the way."""
-    result = _alter(runtime, name, desired, drop_views, anew="query" in found.names)
+    _alter(runtime, name, desired, drop_views, anew="query" in found.names)
     _tell_of_gate(runtime, name, desired)
     if found.requires_full_refresh:
         return _say(f"replaced ({', '.join(found.names)})", _full_now(runtime, name))
-    return _say(f"altered {', '.join(result.changed or found.names)}")
+    return _say(f"altered {', '.join(found.names)}")
 
 
 def rebuild(
-    runtime: Runtime, name: Name, desired: StreamTableConfig, drop_views: Callable[[], None]
+    runtime: Runtime, name: Name, desired: StreamTableConfig, drop_views: DropViews
 ) -> str:
     """Apply what changed and compute every row anew; the table stays the same relation."""
     _alter(runtime, name, desired, drop_views, anew=True)
@@ -145,10 +160,10 @@ def _alter(
     runtime: Runtime,
     name: Name,
     desired: StreamTableConfig,
-    drop_views: Callable[[], None],
+    drop_views: DropViews,
     *,
     anew: bool,
-) -> AlterResult:
+) -> None:
     """Alter; with ``anew`` the query is analysed even if its text is the same.
 
     The runtime looks at a text only if it is another, but ``select *`` may mean other columns by
@@ -167,10 +182,14 @@ def _alter(
         **desired.alteration_options(),
     )
     try:
-        return alteration()
-    except HasDependants:
-        drop_views()
-        return alteration()
+        result = alteration()
+    except HasDependants as error:
+        if not error.views:
+            raise
+        drop_views(error.views)
+        result = alteration()
+    for index in filterfalse(named_by_dbt, result.lost_indexes):
+        logger.warning(f"{result.name} was built anew, and index {index} could not follow")
 
 
 def refresh(
@@ -193,8 +212,8 @@ def refresh(
 def _update_gate(
     runtime: Runtime, name: Name, desired: StreamTableConfig, described: Described
 ) -> str | None:
-    """Store the tests of the gate where they are others by now."""
-    if not gates.differs(described, desired.tests):
+    """Store the tests of the gate again where some could not be run so far."""
+    if not gates.incomplete(described):
         return None
     result = runtime.alter_stream_table(name, gate=desired.tests, initiated_by=INITIATED_BY)
     _tell_of_gate(runtime, name, desired)

@@ -8,7 +8,7 @@ from typing import Any
 import psycopg
 import pytest
 from dbt.tests.adapter.empty import _models as empty_models
-from dbt.tests.adapter.empty.test_empty import MetadataWithEmptyFlag
+from dbt.tests.adapter.empty.test_empty import BaseTestEmptyInlineSourceRef, MetadataWithEmptyFlag
 from dbt.tests.adapter.simple_copy.test_copy_uppercase import BaseSimpleCopyUppercase
 from dbt.tests.adapter.utils import fixture_date_spine, fixture_get_intervals_between
 from dbt.tests.adapter.utils.test_date_spine import BaseDateSpine
@@ -64,6 +64,18 @@ class TestMetadataWithEmptyFlag(MetadataWithEmptyFlag):
                 empty_models.ALTER_RELATION_ADD_REMOVE_COLUMNS
             ),
             "truncate_relation.sql": empty_models.TRUNCATE_RELATION,
+        }
+
+
+class TestEmptyInlineSourceRef(BaseTestEmptyInlineSourceRef):
+    """Without the alias behind ``source()``, where PostgreSQL has one of dbt's already."""
+
+    @pytest.fixture(scope="class")
+    def models(self) -> dict[str, str]:
+        assert " as raw_source" in empty_models.model_inline_sql
+        return {
+            "model.sql": empty_models.model_inline_sql.replace(" as raw_source", ""),
+            "sources.yml": empty_models.schema_sources_yml,
         }
 
 

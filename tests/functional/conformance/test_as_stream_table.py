@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
+import yaml
 from dbt.tests.adapter.catalog import files as catalog_files
 from dbt.tests.adapter.catalog.relation_types import CatalogRelationTypes
 from dbt.tests.adapter.constraints import fixtures as constraint_fixtures
 from dbt.tests.adapter.constraints.test_constraints import (
+    BaseConstraintQuotedColumn,
     BaseConstraintsColumnsEqual,
     BaseConstraintsRollback,
+    BaseConstraintsRuntimeDdlEnforcement,
+    BaseModelConstraintsRuntimeEnforcement,
 )
 from dbt.tests.adapter.dbt_clone import fixtures as clone_fixtures
 from dbt.tests.adapter.dbt_clone.test_dbt_clone import TestPostgresCloneNotPossible
 from dbt.tests.adapter.empty import _models as empty_models
 from dbt.tests.adapter.empty.test_empty import BaseTestEmpty
-from dbt.tests.adapter.grants import test_model_grants
+from dbt.tests.adapter.grants import test_invalid_grants, test_model_grants
+from dbt.tests.adapter.grants.test_invalid_grants import BaseInvalidGrants
 from dbt.tests.adapter.grants.test_model_grants import BaseModelGrants
 from dbt.tests.adapter.persist_docs import fixtures as docs_fixtures
 from dbt.tests.adapter.persist_docs.test_persist_docs import (
@@ -24,10 +31,13 @@ from dbt.tests.adapter.persist_docs.test_persist_docs import (
     BasePersistDocsAllColumnsMissing,
     BasePersistDocsColumnMissing,
     BasePersistDocsCommentOnQuotedColumn,
+    BasePersistDocsQuotedColumnCaseSensitive,
+    BasePersistDocsQuotedDescriptionNotAppliedOnMismatch,
 )
 from dbt.tests.adapter.relations.test_changing_relation_type import (
     BaseChangeRelationTypeValidator,
 )
+from dbt.tests.adapter.relations.test_dropping_schema_named import BaseDropSchemaNamed
 from dbt.tests.adapter.sample_mode import fixtures as sample_fixtures
 from dbt.tests.adapter.sample_mode.test_sample_mode import BaseSampleModeTest
 from dbt.tests.adapter.unit_testing.test_case_insensitivity import BaseUnitTestCaseInsensivity
@@ -39,9 +49,10 @@ from dbt.tests.adapter.unit_testing.test_types import (
     BaseUnitTestingTypes,
     BaseUnitTestingVarcharFixtureNoTruncation,
 )
-from dbt.tests.util import run_dbt
+from dbt.tests.util import get_manifest, run_dbt
 
 from tests.functional import observe
+from tests.functional.conformance import test_adapted
 
 HEAD = "{{ config(materialized='stream_table') }}\n"
 
@@ -100,23 +111,59 @@ class TestCatalog(CatalogRelationTypes):
         super().test_relation_types_populate_correctly(docs, node_name, relation_type)
 
 
-@pytest.mark.slow
-class TestModelGrants(BaseModelGrants):
-    """The suite writes its properties itself: those of tables become ours for as long."""
+class StreamTableGrants:
+    """These suites write their properties themselves: those of tables become ours for as long."""
+
+    suite: ModuleType
 
     @pytest.fixture(scope="class", autouse=True)
     def properties_of_stream_tables(self) -> Any:
-        names = [name for name in vars(test_model_grants) if "table_model_schema_yml" in name]
+        names = [name for name in vars(self.suite) if "table_model_schema_yml" in name]
         with pytest.MonkeyPatch.context() as patch:
             for name in names:
-                text = as_stream_table(getattr(test_model_grants, name))
-                patch.setattr(test_model_grants, name, text)
+                patch.setattr(self.suite, name, as_stream_table(getattr(self.suite, name)))
+            yield
+
+
+@pytest.mark.slow
+class TestModelGrants(StreamTableGrants, BaseModelGrants):
+    suite = test_model_grants
+
+    @pytest.fixture(scope="class", autouse=True)
+    def manifest_in_their_words(self) -> Any:
+        """Between the grants the suite looks whether the model is a table by now."""
+
+        def reworded(root: Any) -> Any:
+            manifest = get_manifest(root)
+            for node in manifest.nodes.values():
+                if node.config.materialized == "stream_table":
+                    node.config.materialized = "table"
+            return manifest
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(test_model_grants, "get_manifest", reworded)
             yield
 
     def test_view_table_grants(self, project: Any, get_test_users: Any) -> None:
-        # It ends with the words of a table's message, which are the only part that differs.
-        with pytest.raises(AssertionError, match="stream_table"):
-            super().test_view_table_grants(project, get_test_users)
+        super().test_view_table_grants(project, get_test_users)
+        assert observe.is_stream_table(project, "my_model")
+
+
+@pytest.mark.slow
+class TestInvalidGrants(StreamTableGrants, BaseInvalidGrants):
+    suite = test_invalid_grants
+
+    def test_invalid_grants(self, project: Any, get_test_users: Any, logs_dir: str) -> None:
+        super().test_invalid_grants(project, get_test_users, logs_dir)
+        assert observe.one(project, "select to_regclass('{schema}.my_invalid_model')") is None
+        assert observe.orphans(project) == []
+
+
+@pytest.mark.slow
+class TestDropSchemaNamed(AsStreamTables, BaseDropSchemaNamed):
+    def test_dropped_schema_named_drops_expected_schema(self, project: Any) -> None:
+        super().test_dropped_schema_named_drops_expected_schema(project)
+        assert observe.orphans(project) == []
 
 
 class TestPersistDocs(BasePersistDocs):
@@ -153,6 +200,22 @@ class TestPersistDocsQuotedColumn(BasePersistDocsCommentOnQuotedColumn):
 
 
 @pytest.mark.slow
+class TestPersistDocsQuotedCase(BasePersistDocsQuotedColumnCaseSensitive):
+    @pytest.fixture(scope="class")
+    def models(self) -> dict[str, str]:
+        text = docs_fixtures._MODELS__QUOTED_CASE_SENSITIVE
+        return {"quoted_case_sensitive.sql": as_stream_table(text)}
+
+
+@pytest.mark.slow
+class TestPersistDocsQuotedMismatch(BasePersistDocsQuotedDescriptionNotAppliedOnMismatch):
+    @pytest.fixture(scope="class")
+    def models(self) -> dict[str, str]:
+        text = docs_fixtures._MODELS__QUOTED_PHYSICAL_CASE_MISMATCH
+        return {"quoted_physical_case_mismatch.sql": as_stream_table(text)}
+
+
+@pytest.mark.slow
 class TestConstraintsColumnsEqual(BaseConstraintsColumnsEqual):
     """The types of columns; constraints come with the properties of the first two models."""
 
@@ -183,6 +246,113 @@ class TestConstraintsRollback(BaseConstraintsRollback):
     @pytest.fixture(scope="class")
     def null_model_sql(self) -> str:
         return as_stream_table(constraint_fixtures.my_model_with_nulls_sql)
+
+
+def without_foreign_keys(text: str) -> str:
+    properties = yaml.safe_load(text)
+    for model in properties["models"]:
+        for holder in (model, *model["columns"]):
+            declared = holder.get("constraints", [])
+            holder["constraints"] = [one for one in declared if one["type"] != "foreign_key"]
+    return yaml.safe_dump(properties)
+
+
+class StreamTableConstraints:
+    """The suite compares the text of a CREATE TABLE; here PostgreSQL is asked what there is."""
+
+    constraints: tuple[str, ...]
+    not_null: tuple[str, ...]
+
+    def run_and_check(self, project: Any) -> None:
+        properties = Path(project.project_root) / "models" / "constraints_schema.yml"
+        declared = properties.read_text().format(schema=project.test_schema)
+        if "foreign_key" in declared:
+            properties.write_text(declared)
+            message = observe.run("run", expect_pass=False)["my_model"]
+            assert "'foreign_key' is not possible on a stream table" in message
+            declared = without_foreign_keys(declared)
+        properties.write_text(declared)
+        observe.run("run")
+        found = observe.rows(
+            project,
+            "select pg_get_constraintdef(oid) from pg_constraint"
+            " where conrelid = '{schema}.my_model'::regclass and contype <> 'n' order by 1",
+        )
+        assert tuple(row[0] for row in found) == self.constraints
+        found = observe.rows(
+            project,
+            "select attname from pg_attribute"
+            " where attrelid = '{schema}.my_model'::regclass and attnotnull and attnum > 0",
+        )
+        assert tuple(row[0] for row in found) == self.not_null
+
+
+@pytest.mark.slow
+class TestConstraintsOfColumns(StreamTableConstraints, BaseConstraintsRuntimeDdlEnforcement):
+    constraints = ("CHECK ((id > 0))", "CHECK ((id >= 1))", "PRIMARY KEY (id)", "UNIQUE (id)")
+    not_null = ("id",)
+
+    @pytest.fixture(scope="class")
+    def models(self) -> dict[str, str]:
+        fixtures = constraint_fixtures
+        return {
+            "my_model.sql": as_stream_table(fixtures.my_model_wrong_order_depends_on_fk_sql),
+            "foreign_key_model.sql": fixtures.foreign_key_model_sql,
+            "constraints_schema.yml": fixtures.model_fk_constraint_schema_yml,
+        }
+
+    def test__constraints_ddl(self, project: Any) -> None:
+        self.run_and_check(project)
+
+
+@pytest.mark.slow
+class TestConstraintsOfTheModel(StreamTableConstraints, BaseModelConstraintsRuntimeEnforcement):
+    constraints = (
+        "CHECK ((id > 0))",
+        "CHECK ((id >= 1))",
+        "PRIMARY KEY (id)",
+        "UNIQUE (color, date_day)",
+    )
+    not_null = ("id",)
+
+    @pytest.fixture(scope="class")
+    def models(self) -> dict[str, str]:
+        fixtures = constraint_fixtures
+        return {
+            "my_model.sql": as_stream_table(fixtures.my_model_wrong_order_depends_on_fk_sql),
+            "foreign_key_model.sql": as_stream_table(fixtures.foreign_key_model_sql),
+            "constraints_schema.yml": fixtures.constrained_model_schema_yml,
+        }
+
+    def test__model_constraints_ddl(self, project: Any) -> None:
+        self.run_and_check(project)
+
+
+@pytest.mark.slow
+class TestConstraintQuotedColumn(StreamTableConstraints, BaseConstraintQuotedColumn):
+    constraints = ("CHECK ((\"from\" = 'blue'::text))",)
+    not_null = ("id", "from")
+
+    @pytest.fixture(scope="class")
+    def models(self) -> dict[str, str]:
+        fixtures = constraint_fixtures
+        return {
+            "my_model.sql": fixtures.my_model_with_quoted_column_name_sql,
+            "constraints_schema.yml": as_stream_table(fixtures.model_quoted_column_schema_yml),
+        }
+
+    def test__constraints_ddl(self, project: Any) -> None:
+        self.run_and_check(project)
+
+
+@pytest.mark.slow
+class TestEmptyInlineSource(AsStreamTables, test_adapted.TestEmptyInlineSourceRef):
+    pass
+
+
+@pytest.mark.slow
+class TestMetadataWithEmpty(AsStreamTables, test_adapted.TestMetadataWithEmptyFlag):
+    pass
 
 
 @pytest.mark.slow

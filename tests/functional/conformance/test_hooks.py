@@ -95,6 +95,12 @@ class TestHooksOnSeedsPlus(test_model_hooks.BasePrePostModelHooksOnSeedsPlusPref
     pass
 
 
+class TestHooksOnSeedsPlusWhitespace(
+    test_model_hooks.BasePrePostModelHooksOnSeedsPlusPrefixedWhitespace
+):
+    pass
+
+
 class TestHooksOnSnapshots(test_model_hooks.BasePrePostModelHooksOnSnapshots):
     pass
 

@@ -106,6 +106,14 @@ def stream_table(project: Any) -> TrickleRelation:
     )
 
 
+def has_index_on_value(project: Any) -> bool:
+    sql = (
+        "select from pg_indexes where schemaname = '{schema}'"
+        " and tablename = 'my_materialized_view' and indexdef ~ '[(]value[)]'"
+    )
+    return bool(observe.rows(project, sql))
+
+
 class StreamTableChanges(MaterializedViewChanges):
     @pytest.fixture(scope="class", autouse=True)
     def models(self) -> Any:
@@ -123,17 +131,21 @@ class StreamTableChanges(MaterializedViewChanges):
     def check_start_state(project: Any, materialized_view: TrickleRelation) -> None:
         name = materialized_view.identifier
         assert observe.setting(project, name, "fuse_mode") == "off"
+        assert not has_index_on_value(project)
         assert observe.one(project, f"select sum(value) from {materialized_view}") == 600
 
     @staticmethod
     def change_config_via_alter(project: Any, materialized_view: TrickleRelation) -> None:
-        edit(project, materialized_view, "materialized=", "fuse='auto', materialized=")
+        """A setting of ours, and what dbt-postgres alters on its materialized views."""
+        index = "indexes=[{'columns': ['value']}]"
+        edit(project, materialized_view, "materialized=", f"fuse='auto', {index}, materialized=")
 
     @staticmethod
     def check_state_alter_change_is_applied(
         project: Any, materialized_view: TrickleRelation
     ) -> None:
         assert observe.setting(project, materialized_view.identifier, "fuse_mode") == "auto"
+        assert has_index_on_value(project)
 
     @staticmethod
     def change_config_via_replace(project: Any, materialized_view: TrickleRelation) -> None:

@@ -28,6 +28,12 @@ select c.oid, max(c.relacl::text), array_agg(i.relname || ' ' || i.oid::text ord
 from pg_class c join pg_index x on x.indrelid = c.oid join pg_class i on i.oid = x.indexrelid
 where c.oid = '{schema}.kept'::regclass and i.relname !~ '^pgt_identity' group by c.oid
 """
+VIEWS = {
+    "view {schema}.narrow": "select id from {schema}.kept",
+    "view {schema}.over_narrow": "table {schema}.narrow",
+    "view {schema}.wide": "select id, name from {schema}.kept",
+    "materialized view {schema}.over_wide": "select id from {schema}.wide",
+}
 # A refresh does not wait long for a lock; this one stands for a query that takes long.
 BLOCKED_BY_A_LOCK = """
 create function {{schema}}.blocked(int) returns {type} immutable language plpgsql
@@ -60,6 +66,20 @@ class TestKeptInPlace:
             assert observe.difference(project, "kept", query) == []
             mine = f"select id, value from ({query}) q"
             assert observe.difference(project, "mine", mine) == []
+
+    def test_only_views_on_a_dropped_column_go(self, project: Any) -> None:
+        observe.run("seed")
+        observe.write_model(project, "kept", KEPT.format(columns="id, value, name"))
+        observe.run("run")
+        for view, query in VIEWS.items():
+            observe.execute(project, f"create {view} as {query}")
+        observe.write_model(project, "kept", KEPT.format(columns="id, value"))
+        _, logs = observe.run_logged("run")
+        found = "select relname from pg_class where relname ~ 'narrow|wide' order by 1"
+        assert [row[0] for row in observe.rows(project, found)] == ["narrow", "over_narrow"]
+        assert observe.one(project, "select count(*) from {schema}.over_narrow") == 2
+        for name in ("wide", "over_wide"):
+            assert f'"{name}", which reads' in logs
 
 
 BLOCKED = KEPT.format(columns="id, {{ target.schema }}.blocked(id) as value")

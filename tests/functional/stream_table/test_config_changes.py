@@ -12,6 +12,12 @@ SUBJECT = """
 {{{{ config(materialized='stream_table'{config}) }}}}
 select id, region, sum(value) as total from {{{{ ref('numbers') }}}} group by id, region
 """
+PROPERTIES = """
+models:
+  - name: subject
+    columns:
+      - {name: id, data_tests: [not_null]}
+"""
 QUERY = "select id, region, sum(value) as total from {schema}.numbers group by id, region"
 
 
@@ -45,7 +51,14 @@ class TestConfigChanges:
 
     @pytest.mark.parametrize(
         ("partition_by", "relkind"),
-        [("LIST:region", "p"), ("HASH:id:3", "p"), ("id", "p"), ("region,id", "p"), (None, "r")],
+        [
+            ("LIST:region", "p"),
+            ("HASH:id:3", "p"),
+            ("HASH:id", "p"),
+            ("id", "p"),
+            ("region,id", "p"),
+            (None, "r"),
+        ],
     )
     def test_partition_by(self, project: Any, partition_by: str | None, relkind: str) -> None:
         config = f", partition_by={partition_by!r}" if partition_by else ""
@@ -75,7 +88,68 @@ class TestConfigChanges:
         observe.run("run")
         assert observe.difference(project, "subject", QUERY) == []
 
+    def test_capture_and_diamonds(self, project: Any) -> None:
+        config = ", append_only=true, cdc_mode='trigger', diamond_consistency='none'"
+        text = SUBJECT.format(config=config).replace("sum(value)", "count(*)")
+        observe.write_model(project, "subject", text)
+        message = observe.run("run", "--select", "subject")["subject"]
+        assert "cdc_mode, diamond_consistency, append_only" in message
+        found = ("append_only", "cdc_mode", "diamond_consistency")
+        assert [observe.setting(project, "subject", one) for one in found] == [
+            True,
+            "trigger",
+            "none",
+        ]
+        observe.execute(project, "insert into {schema}.numbers values (50, 'w', 1)")
+        message = observe.run("run", "--select", "subject")["subject"]
+        assert message.startswith("STREAM TABLE refreshed +1")
+        observe.execute(project, "delete from {schema}.numbers where id = 50")
+        message = observe.run("run", "--select", "subject", expect_pass=False)["subject"]
+        assert "append_only" in message
+        self.build(project, "")
+
     def test_meta_is_the_same_as_top_level(self, project: Any) -> None:
         self.build(project, ", schedule='5m'")
         config = ", meta={'trickle': {'schedule': '300s'}}"
         assert self.build(project, config) == "STREAM TABLE unchanged"
+
+
+class TestOnConfigurationChange:
+    """Indexes and the gate are configuration as well: they wait for ``apply``."""
+
+    @pytest.fixture(scope="class")
+    def seeds(self) -> dict[str, str]:
+        return {"numbers.csv": "id,region,value\n1,n,10\n2,s,20\n"}
+
+    @pytest.fixture(scope="class")
+    def models(self) -> dict[str, str]:
+        return {"subject.sql": SUBJECT.format(config=""), "properties.yml": PROPERTIES}
+
+    @pytest.fixture(scope="class", autouse=True)
+    def built(self, project: Any) -> None:
+        observe.run("seed")
+        observe.run("run")
+
+    @pytest.mark.parametrize(
+        ("name", "config"), [("indexes", "[{'columns': ['region']}]"), ("gate", "true")]
+    )
+    def test_of(self, project: Any, name: str, config: str) -> None:
+        stored = (
+            "select (select count(*) from pg_indexes where tablename = 'subject'"
+            " and schemaname = '{schema}'), (select count(*) from pgtrickle.pgt_gates)"
+        )
+        observe.write_model(project, "subject", SUBJECT.format(config=""))
+        observe.run("run")
+        before = observe.rows(project, stored)
+        more = ", on_configuration_change='{what}', {name}={config}"
+        expected = {
+            "continue": f"STREAM TABLE skipped ({name} changed, ",
+            "fail": "`on_configuration_change` was set to `fail`",
+            "apply": f"STREAM TABLE altered {name}",
+        }
+        for what, message in expected.items():
+            text = more.format(what=what, name=name, config=config)
+            observe.write_model(project, "subject", SUBJECT.format(config=text))
+            assert message in observe.run("run", expect_pass=what != "fail")["subject"]
+            assert (observe.rows(project, stored) == before) == (what != "apply")
+        assert observe.run("run")["subject"] == "STREAM TABLE unchanged"

@@ -14,7 +14,9 @@ HOOKED = """
     pre_hook=[
       before_begin("insert into {{ target.schema }}.log (at) values ('before_begin')"),
       in_transaction("insert into {{ target.schema }}.log (at) values ('pre')"),
-      in_transaction("insert into {{ target.schema }}.numbers values (100, 1)"),
+      in_transaction(
+        "insert into {{ target.schema }}.numbers select 100, 1 where {{ var('more', true) }}"
+      ),
     ],
     post_hook=[
       in_transaction("insert into {{ target.schema }}.log (at) values ('post')"),
@@ -51,11 +53,23 @@ class HookCases:
             project, "create table {schema}.log (n int generated always as identity, at text)"
         )
         places = ["before_begin", "pre", "post", "after_commit"]
-        for _ in ("created", "refreshed"):
-            observe.run("run", "--select", "hooked")
+        altered = HOOKED.replace("config(", "config(schedule='5m',")
+        replaced = altered.replace("select id, value", "select id, value + 1 as value")
+        for path, text, *flags in (
+            ("created", HOOKED),
+            ("refreshed", HOOKED),
+            ("unchanged", HOOKED, "--vars", "{more: false}"),
+            ("altered", altered),
+            ("replaced", replaced),
+            ("rebuilt", replaced, "--full-refresh"),
+        ):
+            observe.write_model(project, "hooked", text)
+            message = observe.run("run", "--select", "hooked", *flags)["hooked"]
+            assert message.startswith(f"STREAM TABLE {path}")
             found = observe.rows(project, "select at from {schema}.log order by n")
-            assert [row[0] for row in found] == places
-            assert observe.difference(project, "hooked", QUERY) == []
+            assert [row[0] for row in found] == places, path
+            query = QUERY.replace("value", "value + 1") if text == replaced else QUERY
+            assert observe.difference(project, "hooked", query) == [], path
             observe.execute(project, "truncate {schema}.log")
 
     def test_a_failing_post_hook_leaves_no_new_table(self, project: Any) -> None:

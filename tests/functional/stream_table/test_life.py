@@ -106,6 +106,11 @@ class TestLife:
         assert observe.oid(project, "totals") == before
         assert observe.orphans(project) == []
 
+    def test_a_model_that_is_never_to_be_rebuilt(self, project: Any) -> None:
+        observe.write_model(project, "totals", TOTALS % ", full_refresh=false")
+        messages = observe.run("run", "--select", "totals", "--full-refresh")
+        assert messages["totals"] == "STREAM TABLE unchanged"
+
 
 class TestFilledLater:
     @pytest.fixture(scope="class")

@@ -21,8 +21,7 @@ BODIES = {
     "cte": "with n as (select id from {schema}.numbers) -- note\nselect id from n -- end",
     "braces": "select id, '{{ \"{{\" }}' as a from {schema}.numbers",
 }
-# dbt quotes a name without doubling the quotes in it, so a quote in a name is not tried.
-NAMES = ["Upper Case", "dotted.name", "it's", "per%cent", "größe", "a" * 63]
+NAMES = ["Upper Case", "dotted.name", "it's", 'We"ird Name.x', "per%cent", "größe", "a" * 63]
 
 
 class TestOddText:
@@ -72,7 +71,7 @@ class TestOddNames:
         observe.execute(project, "insert into {schema}.numbers values (3, 'c')")
         observe.run("run")
         for alias in NAMES:
-            name = f'"{alias}"'
+            name = '"{}"'.format(alias.replace('"', '""'))
             assert observe.difference(project, name, "select id, name from {schema}.numbers") == []
         assert set(observe.run("run").values()) == {"STREAM TABLE unchanged"}
         assert observe.orphans(project) == []

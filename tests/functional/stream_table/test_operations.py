@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -85,6 +86,22 @@ class TestOperations:
         operate("trickle_refresh", name="subject")
         assert observe.difference(project, "subject", QUERY) == []
         assert observe.setting(project, "subject", "fuse_state") == "armed"
+
+    def test_skipped_changes(self, project: Any) -> None:
+        observe.execute(
+            project, "insert into {schema}.numbers select g, g from generate_series(3, 30) g"
+        )
+        observe.run("run")
+        operate("trickle_reset_fuse", name="subject", action="skip_changes")
+        operate("trickle_refresh", name="subject")
+        assert observe.one(project, "select count(*) from {schema}.subject") == 2
+        assert observe.setting(project, "subject", "diverged")
+        said = operate("trickle_verify", name="subject", expect_pass=False)
+        assert "28" in said
+        assert "trickle-runtime repair" in said
+        operate("trickle_refresh", name="subject", mode="full")
+        operate("trickle_verify", name="subject")
+        assert not observe.setting(project, "subject", "diverged")
 
     def test_pause_and_resume(self, project: Any) -> None:
         operate("trickle_pause", name="subject")
@@ -184,3 +201,73 @@ class TestOperations:
         assert subject["stats"]["status"]["value"] == "active"
         assert subject["stats"]["last_refresh"]["value"].startswith("20")
         assert int(subject["stats"]["lag"]["value"]) >= 0
+
+
+OTHER = """
+{{ config(materialized='stream_table', schema='more') }}
+select id, 10 / value as share from {{ ref('numbers') }}
+"""
+
+
+class TestWithoutAName:
+    """An operation without a name is about the project, and says what it could not do."""
+
+    @pytest.fixture(scope="class")
+    def seeds(self) -> dict[str, str]:
+        return {"numbers.csv": "id,value\n1,10\n2,20\n"}
+
+    @pytest.fixture(scope="class")
+    def models(self) -> dict[str, str]:
+        return {"subject.sql": SUBJECT, "other.sql": OTHER}
+
+    @pytest.fixture(scope="class", autouse=True)
+    def built(self, project: Any) -> Iterator[None]:
+        run_dbt(["seed"])
+        run_dbt(["run"])
+        with observe.runtime(project) as runtime:
+            observe.execute(project, "create schema {schema}_foreign")
+            name = f"{project.test_schema}_foreign.theirs"
+            runtime.create_stream_table(name, f"select id from {project.test_schema}.numbers")
+        yield
+        observe.execute(project, "drop schema {schema}_foreign cascade")
+
+    @staticmethod
+    def counts(project: Any) -> dict[str, int]:
+        tables = {"subject": ".subject", "other": "_more.other", "theirs": "_foreign.theirs"}
+        return {
+            name: observe.one(project, f"select count(*) from {{schema}}{table}")
+            for name, table in tables.items()
+        }
+
+    def test_it_acts_on_the_project(self, project: Any) -> None:
+        for operation in ("trickle_status", "trickle_verify", "trickle_fuse_status"):
+            said = operate(operation)
+            assert "subject" in said
+            assert "_more" in said
+            assert "theirs" not in said
+            assert "theirs" in operate(operation, all=True)
+        observe.execute(project, "insert into {schema}.numbers values (3, 30)")
+        assert "theirs" not in operate("trickle_refresh")
+        assert self.counts(project) == {"subject": 3, "other": 3, "theirs": 2}
+        operate("trickle_refresh", all=True)
+        assert self.counts(project) == {"subject": 3, "other": 3, "theirs": 3}
+
+    def test_a_refresh_that_fails_for_one(self, project: Any) -> None:
+        before = self.counts(project)["subject"]
+        observe.execute(project, "insert into {schema}.numbers values (4, 0)")
+        said = operate("trickle_refresh", expect_pass=False)
+        assert "could not be refreshed" in said
+        assert "other: division by zero" in said
+        assert self.counts(project)["subject"] == before + 1
+        said = operate("trickle_diagnose", name="other")
+        for field in ("event_time: 20", "error_type: config", "remediation: "):
+            assert field in said
+        assert "error_message: division by zero" in said
+        observe.execute(project, "delete from {schema}.numbers where id = 4")
+
+    @pytest.mark.parametrize(
+        ("arguments", "words"),
+        [({"mode": "full"}, "mode needs a name"), ({"all": "yes"}, "Allowed: true, false")],
+    )
+    def test_a_wrong_argument(self, project: Any, arguments: dict[str, Any], words: str) -> None:
+        assert words in operate("trickle_refresh", expect_pass=False, **arguments)

@@ -8,6 +8,7 @@ from typing import Any
 import psycopg
 import pytest
 
+import trickle_runtime
 from tests.functional import observe
 
 ROLE = "dbt_test_plain"
@@ -30,6 +31,8 @@ class TestOldCatalog:
 
 
 class TestRoleWithoutRights:
+    installed = False
+
     @pytest.fixture(scope="class")
     def dbt_profile_target(self, dbt_profile_target: Any, server: Any) -> Iterator[dict[str, Any]]:
         database = dbt_profile_target["dbname"]
@@ -37,7 +40,14 @@ class TestRoleWithoutRights:
             connection.execute(f"create role {ROLE} login password 'plain'")
             connection.execute("create schema if not exists pgtrickle")
             connection.execute(f"grant create on database {database} to {ROLE}")
+        if self.installed:
+            with trickle_runtime.connect(server.dsn(database)) as runtime:
+                runtime.install()
+                runtime.create_stream_table("public.of_the_admin", "select 1 as id")
         yield {**dbt_profile_target, "user": ROLE, "pass": "plain"}
+        if self.installed:
+            with trickle_runtime.connect(server.dsn(database)) as runtime:
+                runtime.drop_stream_table("public.of_the_admin")
         with psycopg.connect(server.dsn(database), autocommit=True) as connection:
             connection.execute(f"drop owned by {ROLE} cascade")
             connection.execute(f"drop role {ROLE}")
@@ -59,3 +69,9 @@ class TestRoleWithoutRights:
         messages = observe.run("run", "--select", "stream", expect_pass=False)
         assert "trickle-runtime install" in messages["stream"]
         assert "TR201" in messages["stream"]
+
+
+class TestRoleWithoutRightsOnACatalog(TestRoleWithoutRights):
+    """The same where others have stream tables."""
+
+    installed = True

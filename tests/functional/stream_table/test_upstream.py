@@ -47,7 +47,7 @@ class TestUpstream:
         assert observe.difference(project, "total", SUM_QUERY) == []
         assert observe.difference(project, "parities", SEED_QUERY) == []
 
-    @pytest.mark.parametrize("materialized", ["table", "view", "incremental"])
+    @pytest.mark.parametrize("materialized", ["table", "view", "incremental", "materialized_view"])
     def test_a_rebuilt_model(self, project: Any, materialized: str) -> None:
         for factor in (1, 2):
             text = TABLE.format(materialized=materialized, factor=factor)
@@ -212,6 +212,40 @@ class TestSnapshotUpstream:
             assert observe.difference(project, "versions", VERSIONS_QUERY) == []
 
 
+GROWING = """
+{{{{ config(
+    materialized='incremental', unique_key='id', on_schema_change='append_new_columns'
+) }}}}
+select {columns} from {{{{ ref('numbers') }}}}
+"""
+EVERYTHING = "{{ config(materialized='stream_table') }} select * from {{ ref('middle') }}"
+
+
+class TestGrowingUpstream:
+    """An incremental model appends a column; ``select *`` above it takes the column over."""
+
+    @pytest.fixture(scope="class")
+    def seeds(self) -> dict[str, str]:
+        return {"numbers.csv": "id,value\n1,10\n2,20\n"}
+
+    @pytest.fixture(scope="class")
+    def models(self) -> dict[str, str]:
+        return {"middle.sql": GROWING.format(columns="id"), "total.sql": EVERYTHING}
+
+    def test_it_is_followed(self, project: Any) -> None:
+        observe.run("seed")
+        observe.run("run")
+        before = observe.oid(project, "total")
+        observe.write_model(project, "middle", GROWING.format(columns="id, value"))
+        assert observe.run("run")["total"].startswith("STREAM TABLE replaced (query)")
+        assert observe.oid(project, "total") == before
+        query = "select id, value from {schema}.middle"
+        assert observe.difference(project, "total", query) == []
+        observe.execute(project, "insert into {schema}.numbers values (3, 30)")
+        assert observe.run("run")["total"].startswith("STREAM TABLE refreshed +1")
+        assert observe.difference(project, "total", query) == []
+
+
 class TestTableUpstream:
     @pytest.fixture(scope="class")
     def seeds(self) -> dict[str, str]:
@@ -225,10 +259,29 @@ class TestTableUpstream:
             "total.sql": SUM.replace("'middle'", "'between'"),
         }
 
+    @staticmethod
+    def told(*flags: str) -> bool:
+        _, logs = observe.run_logged("run", *flags)
+        return "reads middle, which is materialized as table" in logs
+
     def test_its_cost_is_told_once(self, project: Any) -> None:
         observe.run("seed")
-        warning = "reads middle, which is materialized as table"
-        _, logs = observe.run_logged("run")
-        assert warning in logs
-        _, logs = observe.run_logged("run")
-        assert warning not in logs
+        assert self.told()
+        for number in (2, 3):
+            observe.execute(project, f"insert into {{schema}}.numbers values ({number}, 1)")
+            assert not self.told()
+        assert self.told("--full-refresh")
+
+    def test_it_is_told_when_an_upstream_becomes_one(self, project: Any) -> None:
+        text = TABLE.format(materialized="incremental", factor=1)
+        observe.write_model(project, "middle", text)
+        observe.run("seed")
+        observe.execute(project, "drop view {schema}.between cascade")
+        observe.execute(project, "drop table {schema}.total cascade")
+        assert not self.told()
+        observe.execute(project, "insert into {schema}.middle values (9, 1)")
+        assert not self.told()
+        text = TABLE.format(materialized="table", factor=1)
+        observe.write_model(project, "middle", text)
+        assert self.told()
+        assert not self.told()

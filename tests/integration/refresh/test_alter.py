@@ -14,6 +14,7 @@ from trickle_runtime.errors import (
     InvalidQuery,
     NotActive,
     UnsupportedQuery,
+    View,
 )
 from trickle_runtime.refresh import fill
 
@@ -151,13 +152,55 @@ def test_other_columns_are_built_beside(rt, sql, totals, oracle):
     assert len(rt.history("totals")) > 1
 
 
+def test_indexes_of_the_user_follow_to_a_table_built_beside(rt, sql, totals, oracle):
+    sql(
+        "CREATE INDEX by_region ON totals (lower(region) DESC) WHERE region IS NOT NULL",
+        "COMMENT ON INDEX by_region IS 'mine'",
+        "CREATE INDEX by_n ON totals (n)",
+        "CREATE UNIQUE INDEX no_longer_unique ON totals (total)",
+    )
+    before = oid(sql)
+    query = "SELECT 1 AS total, c.region, c.id FROM customers c"
+    result = rt.alter_stream_table("totals", query=query)
+    assert oid(sql) != before
+    assert result.lost_indexes == ("by_n", "no_longer_unique")
+    definition = sql.value("SELECT pg_get_indexdef('by_region'::regclass)")
+    assert "lower(region) DESC" in definition
+    assert definition.endswith("WHERE (region IS NOT NULL)")
+    assert sql.value("SELECT obj_description('by_region'::regclass)") == "mine"
+    sql("UPDATE customers SET region = 'r9' WHERE id = 1")
+    rt.refresh("totals")
+    oracle(rt, "totals")
+
+
 def test_views_block_other_columns(rt, sql, totals, oracle):
     sql("CREATE VIEW reader AS SELECT total FROM totals")
-    with pytest.raises(HasDependants, match="columns"):
+    with pytest.raises(HasDependants, match="columns") as error:
         rt.alter_stream_table("totals", query="SELECT region AS total FROM customers")
+    assert error.value.views == (View("public", "reader", materialized=False),)
     oracle(rt, "totals")
     sql("DELETE FROM orders WHERE id % 2 = 0")
     rt.refresh("totals")
+    oracle(rt, "totals")
+
+
+def test_views_on_a_dropped_column_are_named(rt, sql, totals, oracle):
+    sql(
+        "CREATE VIEW narrow AS SELECT region FROM totals",
+        "CREATE VIEW wide AS SELECT region, n FROM totals",
+        "CREATE MATERIALIZED VIEW over_wide AS SELECT region FROM wide",
+    )
+    without = TOTALS.replace("count(*) AS n,", "")
+    with pytest.raises(HasDependants) as error:
+        rt.alter_stream_table("totals", query=without)
+    assert [one.name for one in error.value.views] == ["over_wide", "wide"]
+    # A function is in the way as well: without the views it would still be.
+    sql(
+        "CREATE FUNCTION f() RETURNS bigint BEGIN ATOMIC SELECT max(n) FROM totals; END",
+    )
+    with pytest.raises(HasDependants, match=r"function f\(\)") as error:
+        rt.alter_stream_table("totals", query=without)
+    assert error.value.views == ()
     oracle(rt, "totals")
 
 

@@ -11,7 +11,7 @@ import psycopg
 import pytest
 
 from trickle_runtime.api import Runtime
-from trickle_runtime.errors import HasDependants, InvalidConfig
+from trickle_runtime.errors import HasDependants, InvalidConfig, View
 
 Oracle = Callable[[Runtime, str], None]
 ROWS = "SELECT id, day, region, v FROM src"
@@ -260,8 +260,10 @@ def test_changed_partitioning_keeps_everything_going(
 def test_what_cannot_follow_stops_the_change(rt: Runtime, oracle: Oracle) -> None:
     rt.create_stream_table("t", ROWS)
     write(rt, "CREATE MATERIALIZED VIEW m AS SELECT * FROM t")
-    with pytest.raises(HasDependants, match=r"materialized view public\.m"):
+    write(rt, "CREATE VIEW v AS SELECT * FROM t")
+    with pytest.raises(HasDependants, match=r"materialized view public\.m") as error:
         rt.alter_stream_table("t", partition_by="HASH:id")
+    assert error.value.views == (View("public", "m", materialized=True),)
     assert rt.alter_stream_table("t", schedule="5m").action == "altered"
     changes(rt, 1)
     rt.refresh("t")

@@ -65,7 +65,7 @@ def test_normal_forms(name, value, normal):
 @pytest.mark.parametrize(
     ("name", "value", "allowed"),
     [
-        ("refresh_mode", "sometimes", "auto, differential, full, immediate"),
+        ("refresh_mode", "sometimes", "auto, differential, full. Not available yet: immediate."),
         ("fuse", "maybe", "off, on, auto"),
         ("fuse_ceiling", -1, "0 or more"),
         ("fuse_ceiling", True, "whole number"),
@@ -73,7 +73,7 @@ def test_normal_forms(name, value, normal):
         ("fuse_sensitivity", "nan", "above 0"),
         ("fuse_sensitivity", 0, "above 0"),
         ("tier", "lukewarm", "hot, warm, cold, frozen"),
-        ("cdc_mode", "magic", "auto, trigger, wal"),
+        ("cdc_mode", "magic", "auto, trigger. Not available yet: wal."),
         ("diamond_consistency", "some", "atomic, none"),
         ("status", "suspended", "active, paused"),
         ("initialize", "perhaps", "true, false"),
@@ -91,8 +91,10 @@ def test_errors_name_option_and_values(name, value, allowed):
 
 @pytest.mark.parametrize(("name", "value"), [("refresh_mode", "immediate"), ("cdc_mode", "wal")])
 def test_not_available_yet(name, value):
-    with pytest.raises(InvalidConfig, match="not available yet"):
+    with pytest.raises(InvalidConfig, match="not available yet") as raised:
         parse(**{name: value})
+    assert f"{value}." not in (raised.value.hint or "")
+    assert "Allowed: auto" in (raised.value.hint or "")
 
 
 def test_unknown_option_says_which_was_meant():

@@ -16,7 +16,7 @@
     {%- do exceptions.warn('Model ' ~ model.name ~ ': ' ~ doubt) -%}
   {%- endfor -%}
 
-  {%- set throwaway = trickle_throwaway_reason(desired) -%}
+  {%- set throwaway = trickle_throwaway_reason() -%}
   {%- if throwaway and not (existing_relation.is_stream_table and throwaway != trickle_by_target()) -%}
     {{ log('Building ' ~ this ~ ' as a plain table: ' ~ throwaway, info='--defer' in throwaway) }}
     {{ return(materialization_table_default()) }}
@@ -39,10 +39,7 @@
     {% do adapter.get_column_schema_from_query(get_empty_subquery_sql(sql)) %}
     {% set message = 'STREAM TABLE kept (' ~ throwaway ~ ')' %}
   {% else %}
-    {% set found = [] %}
-    {% set message = trickle_build_stream_table(existing_relation, target_relation, desired, found) %}
-    {% set described = found[0] or trickle_describe_stream_table(target_relation) %}
-    {% set message = message ~ trickle_update_indexes(target_relation, described) %}
+    {% set message = trickle_build_stream_table(existing_relation, target_relation, desired) %}
   {% endif %}
 
   {% do store_raw_result(name='main', message=message, code='STREAM TABLE', rows_affected='-1') %}
@@ -90,18 +87,29 @@
 
 {#
   The text of --empty, --sample and --defer is not the model's definition, so it is never stored.
+  Under --defer capture_outside allows nothing: it speaks of what the model reads, not of what another
+  environment has in its place.
   Returns none, or why this run builds a table that nobody maintains.
 #}
-{% macro trickle_throwaway_reason(desired) %}
+{% macro trickle_throwaway_reason() %}
+  {%- set reason = trickle_reason_in_flags() -%}
+  {%- if reason -%}
+    {{ return(reason) }}
+  {%- elif invocation_args_dict.get('defer') -%}
+    {%- set outside = trickle_outside_relations(sql) -%}
+    {{ return('--defer reads ' ~ outside | join(', ') if outside else none) }}
+  {%- endif -%}
+  {{ return(none) }}
+{% endmacro %}
+
+
+{% macro trickle_reason_in_flags() %}
   {%- if target.stream_tables == 'table' -%}
     {{ return(trickle_by_target()) }}
   {%- elif flags.EMPTY -%}
     {{ return('--empty') }}
   {%- elif invocation_args_dict.get('sample') -%}
     {{ return('--sample') }}
-  {%- elif invocation_args_dict.get('defer') and trickle_guards_capture(desired) -%}
-    {%- set outside = trickle_outside_relations(sql) -%}
-    {{ return('--defer reads ' ~ outside | join(', ') if outside else none) }}
   {%- endif -%}
   {{ return(none) }}
 {% endmacro %}

@@ -12,6 +12,25 @@
 {% endmacro %}
 
 
+{# The schemas that an operation without a name is about; none: all. #}
+{% macro trickle_within(name, all) %}
+  {% if all is not sameas true and all is not sameas false %}
+    {% do exceptions.raise_compiler_error('all ' ~ all ~ ' is not valid. Allowed: true, false.') %}
+  {% endif %}
+  {{ return(none if name or all else trickle_own_schemas()) }}
+{% endmacro %}
+
+
+{# The schemas of what this project builds, and the target's. #}
+{% macro trickle_own_schemas() %}
+  {% set schemas = [target.schema] %}
+  {% for node in graph.nodes.values() if node.resource_type in ('model', 'seed', 'snapshot') %}
+    {% do schemas.append(node.schema) %}
+  {% endfor %}
+  {{ return(schemas | unique | list) }}
+{% endmacro %}
+
+
 {% macro trickle_daemon_is_running() %}
   {{ return(run_query('select ' ~ trickle_catalog('daemon_is_running()')).rows[0][0]) }}
 {% endmacro %}

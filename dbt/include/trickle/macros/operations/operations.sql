@@ -1,14 +1,15 @@
 {#
   `dbt run-operation NAME --args '{name: …}'`. A name is that of a model, or a table's name as SQL
-  writes it (schema.name, quoted where needed).
+  writes it (schema.name, quoted where needed). Without one, an operation is about the schemas of the
+  project and of the target, with `all: true` about the database.
 #}
-{% macro trickle_refresh(name=none, mode=none) %}
-  {% do trickle_operation('refresh', {'name': name, 'mode': mode}) %}
+{% macro trickle_refresh(name=none, mode=none, all=false) %}
+  {% do trickle_operation('refresh', {'name': name, 'mode': mode, 'within': trickle_within(name, all)}) %}
 {% endmacro %}
 
 
-{% macro trickle_status(name=none) %}
-  {% do trickle_operation('status', {'name': name}) %}
+{% macro trickle_status(name=none, all=false) %}
+  {% do trickle_operation('status', {'name': name, 'within': trickle_within(name, all)}) %}
 {% endmacro %}
 
 
@@ -42,8 +43,8 @@
 {% endmacro %}
 
 
-{% macro trickle_fuse_status(name=none) %}
-  {% do trickle_operation('fuse_status', {'name': name}) %}
+{% macro trickle_fuse_status(name=none, all=false) %}
+  {% do trickle_operation('fuse_status', {'name': name, 'within': trickle_within(name, all)}) %}
 {% endmacro %}
 
 
@@ -67,8 +68,8 @@
 {% endmacro %}
 
 
-{% macro trickle_verify(name=none) %}
-  {% do trickle_operation('verify', {'name': name}) %}
+{% macro trickle_verify(name=none, all=false) %}
+  {% do trickle_operation('verify', {'name': name, 'within': trickle_within(name, all)}) %}
 {% endmacro %}
 
 

@@ -3,10 +3,13 @@
   max_lag. Without such changes the content is current, however long ago it was refreshed.
 #}
 {% test stream_table_fresh(model, max_lag='5 minutes') %}
+  {%- if not trickle_is_tested(model) -%}
+    {{ return(trickle_no_failures_sql()) }}
+  {%- endif -%}
   with recursive wanted (pgt_id) as (
     select t.pgt_id
     from {{ trickle_catalog('pgt_stream_tables') }} as t
-    where t.pgt_relid = {{ trickle_tested_oid(model) }}
+    where t.pgt_relid = {{ trickle_oid(model) }}
     union
     select d.source_pgt_id
     from wanted
@@ -33,14 +36,4 @@
     )
   {%- endset -%}
   {{- return(sql) -}}
-{% endmacro %}
-
-
-{# The oid of the tested relation: a test of something that is not a stream table is an error. #}
-{% macro trickle_tested_oid(model) %}
-  {%- set known = load_cached_relation(model) if execute else none -%}
-  {%- if execute and not known.is_stream_table -%}
-    {%- do exceptions.raise_compiler_error(model ~ ' is not a stream table') -%}
-  {%- endif -%}
-  {{- return(trickle_oid(model)) -}}
 {% endmacro %}

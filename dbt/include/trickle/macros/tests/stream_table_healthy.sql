@@ -3,9 +3,12 @@
   warn_seconds also if it has changes to bring in and content that is older.
 #}
 {% test stream_table_healthy(model, warn_seconds=none) %}
+  {%- if not trickle_is_tested(model) -%}
+    {{ return(trickle_no_failures_sql()) }}
+  {%- endif -%}
   select t.pgt_schema, t.pgt_name, t.status, t.fuse_state, t.blow_reason, t.last_error
   from {{ trickle_catalog('pgt_stream_tables') }} as t
-  where t.pgt_relid = {{ trickle_tested_oid(model) }}
+  where t.pgt_relid = {{ trickle_oid(model) }}
     and (
       t.status in ('initializing', 'suspended', 'error')
       or not t.is_populated

@@ -4,10 +4,13 @@
     {{- log('Applying REPLACE to: ' ~ relation) -}}
     {% do trickle_check_capture(desired) %}
     {% do trickle_warn_of_rebuilt_sources() %}
-    {{ return(adapter.stream_table_alter(relation, desired, changes)) }}
+    {% set message = adapter.stream_table_alter(relation, desired, changes) %}
+    {% do trickle_update_indexes(relation) %}
+    {{ return(message) }}
   {%- endif -%}
   {{- log('Applying ALTER to: ' ~ relation) -}}
   {% set message = adapter.stream_table_alter(relation, desired, changes) %}
+  {% do trickle_update_indexes(relation) %}
   {% set described = trickle_describe_stream_table(relation) %}
   {% set outcome = trickle_bring_up_to_date(relation, desired, described) %}
   {{ return(message ~ (', ' ~ outcome.words if outcome.words else '')) }}

@@ -1,8 +1,5 @@
-{#
-  create, replace, rebuild, alter, refresh or nothing; returns the message for the user. `found`
-  gets what is known of a table whose indexes are as they were.
-#}
-{% macro trickle_build_stream_table(existing_relation, target_relation, desired, found) %}
+{# create, replace, rebuild, alter, refresh or nothing; returns the message for the user. #}
+{% macro trickle_build_stream_table(existing_relation, target_relation, desired) %}
   {% do adapter.trickle_check() %}
   {% set desired = desired.with_tests(trickle_gate(desired)) %}
 
@@ -23,11 +20,10 @@
     {{ return(trickle_rebuild_stream_table(target_relation, desired)) }}
   {% endif %}
 
-  {% set changes = adapter.stream_table_changes(described, desired) %}
+  {% set changes = adapter.stream_table_changes(target_relation, desired, described, config.get('indexes') or []) %}
   {% set on_configuration_change = config.get('on_configuration_change') %}
 
   {% if changes is none %}
-    {% do found.append(described) %}
     {{ return(trickle_refresh_stream_table(target_relation, desired, described)) }}
 
   {% elif on_configuration_change == 'apply' %}

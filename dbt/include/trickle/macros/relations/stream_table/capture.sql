@@ -3,7 +3,7 @@
   sources, on the schemas in the profile's capture_schemas, and anywhere with capture_outside: true.
 #}
 {% macro trickle_check_capture(desired) %}
-  {% if trickle_guards_capture(desired) %}
+  {% if not desired.capture_outside %}
     {% set outside = trickle_outside_relations(desired.query) %}
     {% if outside %}
       {% do exceptions.raise_compiler_error(
@@ -16,17 +16,9 @@
 {% endmacro %}
 
 
-{% macro trickle_guards_capture(desired) %}
-  {{ return(not desired.capture_outside) }}
-{% endmacro %}
-
-
 {# Names of the tables that the query reads, below all views, and that must not be captured. #}
 {% macro trickle_outside_relations(sql) %}
-  {% set allowed = [target.schema] + (target.capture_schemas or []) %}
-  {% for node in graph.nodes.values() if node.resource_type in ('model', 'seed', 'snapshot') %}
-    {% do allowed.append(node.schema) %}
-  {% endfor %}
+  {% set allowed = trickle_own_schemas() + (target.capture_schemas or []) %}
   {% set declared = [] %}
   {% for source in graph.sources.values() %}
     {% do declared.append((source.schema, source.identifier)) %}

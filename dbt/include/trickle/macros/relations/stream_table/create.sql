@@ -2,13 +2,13 @@
   {{- log('Applying CREATE to: ' ~ relation) -}}
   {% do trickle_check_capture(desired) %}
   {% do trickle_warn_of_rebuilt_sources() %}
-  {{ return(adapter.stream_table_create(relation, desired)) }}
+  {{ return(adapter.stream_table_create(relation, desired) ~ trickle_update_indexes(relation)) }}
 {% endmacro %}
 
 
 {#
   A `table` is another table after each run: what reads it, also through views, has to be computed
-  in full. Told whenever the query is new.
+  in full. Told whenever the query is new, all is computed anew, or it is so for the first time.
 #}
 {% macro trickle_warn_of_rebuilt_sources() %}
   {% for id in trickle_read_models(model.depends_on.nodes) if graph.nodes[id].config.materialized == 'table' %}

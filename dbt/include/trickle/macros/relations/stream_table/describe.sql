@@ -38,12 +38,16 @@
       where c.pgt_id = t.pgt_id
     )::text as constraints,
     {{ trickle_catalog('blown_by_gate') }}(t.pgt_id) as blown_by_gate,
-    t.reinit_reason is not null or exists (
-      select
-      from {{ trickle_catalog('pgt_dependencies') }} as d
-      left join pg_class as c on c.oid = d.source_relid
-      where d.pgt_id = t.pgt_id and c.oid is null
-    ) as source_replaced,
+    r.source_replaced,
+    {# It was refreshed by difference so far, and never for this reason. #}
+    r.source_replaced and (
+      select bool_or(h.action = 'DIFFERENTIAL') and not bool_or(h.reason like '%is another relation now%')
+      from (
+        select action, coalesce(reason, '') as reason
+        from {{ trickle_catalog('pgt_refresh_history') }} as past
+        where past.pgt_id = t.pgt_id and past.status = 'completed'
+      ) as h
+    ) as newly_replaced,
     {{ trickle_catalog('daemon_is_running()') }} as daemon_is_running,
     (
       select jsonb_agg(i)
@@ -53,6 +57,14 @@
     {{ trickle_catalog('pgt_same_query') }}(t.pgt_relid, t.query, {{ trickle_literal(sql) }}) as same_query
     {%- endif %}
   from {{ trickle_catalog('pgt_stream_tables') }} as t
+  cross join lateral (
+    select t.reinit_reason is not null or exists (
+      select
+      from {{ trickle_catalog('pgt_dependencies') }} as d
+      left join pg_class as c on c.oid = d.source_relid
+      where d.pgt_id = t.pgt_id and c.oid is null
+    ) as source_replaced
+  ) as r
   where t.pgt_relid = {{ trickle_oid(relation) }}
 {% endmacro %}
 

@@ -3,7 +3,8 @@
   config no longer names. dbt's index names are md5 digests that carry a timestamp, so definitions
   are compared, and an index under any other name (the runtime's, a user's) is never dropped.
 #}
-{% macro trickle_update_indexes(relation, described) %}
+{% macro trickle_update_indexes(relation) %}
+  {% set described = trickle_describe_stream_table(relation) %}
   {% set plan = adapter.trickle_index_plan(described['indexes'], config.get('indexes') or []) %}
   {% for index in plan.create %}
     {% do run_query(get_create_index_sql(relation, index)) %}

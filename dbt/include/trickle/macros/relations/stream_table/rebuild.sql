@@ -2,5 +2,6 @@
 {% macro trickle_rebuild_stream_table(relation, desired) %}
   {{- log('Applying REPLACE to: ' ~ relation) -}}
   {% do trickle_check_capture(desired) %}
-  {{ return(adapter.stream_table_rebuild(relation, desired)) }}
+  {% do trickle_warn_of_rebuilt_sources() %}
+  {{ return(adapter.stream_table_rebuild(relation, desired) ~ trickle_update_indexes(relation)) }}
 {% endmacro %}

@@ -3,5 +3,6 @@
   {{- log('Applying REPLACE to: ' ~ existing_relation) -}}
   {% do trickle_check_capture(desired) %}
   {% do trickle_warn_of_rebuilt_sources() %}
-  {{ return(adapter.stream_table_replace(existing_relation, relation, desired)) }}
+  {% set message = adapter.stream_table_replace(existing_relation, relation, desired) %}
+  {{ return(message ~ trickle_update_indexes(relation)) }}
 {% endmacro %}
