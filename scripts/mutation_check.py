@@ -1,0 +1,190 @@
+"""Whether the operator cases notice a wrong compiler: ``mutation_check.py [NAME …]``.
+
+Each mutant of ``tests/cases/mutants.yml`` is one wrong text in a copy of the compiler, and the
+cases of ``tests/cases/operators`` that must fail by it. Invariant: exit code 0 only if the cases
+pass as the code is, and fail by an assertion for every mutant.
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from xml.etree import ElementTree
+
+import click
+import yaml
+
+ROOT = Path(__file__).resolve().parents[1]
+TABLE = ROOT / "tests" / "cases" / "mutants.yml"
+COPIED = ("trickle_runtime", "tests")
+TESTS = "tests/integration/test_operator_cases.py"
+SECONDS = 240  # for the tests of one mutant, which may never end
+# A mutant that does not compile makes the table FULL, which is not what the cases are to find.
+FALLBACK = re.compile(r"\)\.effective_mode\b")
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """One wrong text.
+
+    Attributes:
+        name: the module and what is wrong.
+        path: of the file, from the root of the repository.
+        old: what stands there, exactly once.
+        new: what stands there instead.
+        cases: pytest's ``-k`` for the operator cases that must fail.
+    """
+
+    name: str
+    path: str
+    old: str
+    new: str
+    cases: str
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How the tests of one selection ended: ``passed``, ``killed`` or what else happened."""
+
+    verdict: str
+    detail: str = ""
+
+
+def table() -> list[Mutant]:
+    """Read the mutants."""
+    modules: dict[str, dict[str, dict[str, str]]] = yaml.safe_load(TABLE.read_text("utf-8"))
+    return [
+        Mutant(f"{module}:{wrong}", f"trickle_runtime/compiler/{module}.py", **texts)
+        for module, mutants in modules.items()
+        for wrong, texts in mutants.items()
+    ]
+
+
+def mutated(mutant: Mutant, root: Path) -> str:
+    """Return the mutant's text of its file; fail unless the old text occurs once."""
+    text = (root / mutant.path).read_text(encoding="utf-8")
+    found = text.count(mutant.old)
+    if found != 1:
+        raise click.ClickException(
+            f"{mutant.name}: the old text occurs {found} times in {mutant.path}; it must once"
+        )
+    changed = text.replace(mutant.old, mutant.new)
+    compile(changed, mutant.path, "exec")
+    return changed
+
+
+def apply(mutant: Mutant, root: Path) -> None:
+    """Put the mutant into a copy, and drop the compiled file, which may look current."""
+    file = root / mutant.path
+    file.write_text(mutated(mutant, root), encoding="utf-8")
+    for compiled in (file.parent / "__pycache__").glob(f"{file.stem}.*.pyc"):
+        compiled.unlink()
+
+
+def copy(source: Path, target: Path) -> None:
+    """Copy the package, the tests and their configuration."""
+    for name in COPIED:
+        shutil.copytree(source / name, target / name, copy_function=shutil.copy2)
+    shutil.copy2(source / "pyproject.toml", target / "pyproject.toml")
+
+
+def check_import(root: Path) -> None:
+    """Fail unless Python started in the copy imports the copy."""
+    command = [sys.executable, "-c", "import trickle_runtime; print(trickle_runtime.__file__)"]
+    shown = subprocess.run(command, cwd=root, capture_output=True, text=True, check=True).stdout
+    if not Path(shown.strip()).resolve().is_relative_to(root.resolve()):
+        raise click.ClickException(f"the copy in {root} imports {shown.strip()}")
+
+
+def run(root: Path, cases: str, seconds: float | None = None) -> Outcome:
+    """Run the selected cases in a copy, up to the first failure."""
+    report = root / "report.xml"
+    command = [sys.executable, "-m", "pytest", "-x", "-q", "-n", "0", "-p", "no:cacheprovider"]
+    command += [f"--junitxml={report}", TESTS, "-k", cases]
+    with subprocess.Popen(
+        command, cwd=root, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True
+    ) as process:
+        try:
+            output, _ = process.communicate(timeout=seconds)
+        except subprocess.TimeoutExpired:
+            process.send_signal(signal.SIGINT)  # pytest stops its server
+            process.communicate()
+            return Outcome("timeout", f"no end in {seconds} s")
+    if process.returncode == 0:
+        return Outcome("passed")
+    if process.returncode != 1 or not report.exists():
+        return Outcome("broken", f"pytest ended with {process.returncode}: {output[-500:]}")
+    return _failure(ElementTree.parse(report))
+
+
+def _failure(report: ElementTree.ElementTree) -> Outcome:
+    """Tell a wrong answer, which an assertion finds, from a mutant that only raises errors."""
+    for case in report.iter("testcase"):
+        for found in (*case.iter("failure"), *case.iter("error")):
+            message = found.get("message", "")
+            wrong = found.tag == "failure" and message.startswith("AssertionError")
+            verdict = "killed" if wrong and not FALLBACK.search(message) else "broken"
+            return Outcome(verdict, f"{case.get('name')}: {' '.join(message.split())[:200]}")
+    return Outcome("broken", "no failure in the report")
+
+
+def chosen(names: tuple[str, ...]) -> list[Mutant]:
+    """Return the mutants of which a part of the name was given, or all."""
+    every = table()
+    found = [m for m in every if not names or any(name in m.name for name in names)]
+    if not found:
+        raise click.UsageError(f"no mutant is called like {' or '.join(names)}")
+    return found
+
+
+@click.command()
+@click.argument("names", nargs=-1)
+@click.option("--verbose", is_flag=True, help="Show the assertion that killed each mutant.")
+def main(names: tuple[str, ...], verbose: bool) -> None:
+    """Run the cases against each mutant, one after the other.
+
+    NAMES, or parts of them, choose some mutants.
+    """
+    mutants = chosen(names)
+    for mutant in mutants:
+        mutated(mutant, ROOT)
+    started = time.monotonic()
+    with tempfile.TemporaryDirectory(prefix="mutation-") as folder:
+        base = Path(folder) / "base"
+        base.mkdir()
+        copy(ROOT, base)
+        check_import(base)
+        selections = dict.fromkeys(f"({mutant.cases})" for mutant in mutants)
+        outcome = run(base, " or ".join(selections))
+        if outcome.verdict != "passed":
+            raise click.ClickException(f"without a mutant: {outcome.verdict}; {outcome.detail}")
+        alive = [mutant.name for mutant in mutants if not _killed(mutant, base, verbose)]
+    seconds = time.monotonic() - started
+    click.echo(f"{len(mutants)} mutants, {len(mutants) - len(alive)} killed, {seconds:.0f} s")
+    if alive:
+        raise click.ClickException(f"not killed: {', '.join(alive)}")
+
+
+def _killed(mutant: Mutant, base: Path, verbose: bool) -> bool:
+    place = base.parent / "mutant"
+    copy(base, place)
+    try:
+        apply(mutant, place)
+        outcome = run(place, mutant.cases, SECONDS)
+    finally:
+        shutil.rmtree(place)
+    verdict = "survived" if outcome.verdict == "passed" else outcome.verdict
+    shown = outcome.detail if verbose or verdict != "killed" else ""
+    click.echo(f"{verdict:9} {mutant.name}  {shown}".rstrip())
+    return verdict == "killed"
+
+
+if __name__ == "__main__":
+    main()
