@@ -24,6 +24,7 @@ from typing import Any
 
 import psycopg
 import yaml
+from dbt.adapters.factory import reset_adapters
 from dbt.cli.main import dbtRunner
 from dbt.tests.util import reset_metadata_vars
 from dbt_common.events.functions import capture_stdout_logs, stop_capture_stdout_logs
@@ -80,6 +81,7 @@ class Reader:
         for daemon in self.daemons:
             daemon.terminate()
             daemon.wait(60)
+        reset_adapters()  # dbt keeps one per type: the next test would have this one's database
 
     def _write(self, path: str, text: str) -> None:
         target = self.folder / path

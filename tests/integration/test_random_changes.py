@@ -181,7 +181,7 @@ def _prove(rt: Runtime, name: str, query: str) -> None:
     ("queries", "seed"),
     [
         ("random_queries.sql", 20261122),
-        ("random_queries.sql", 7),
+        pytest.param("random_queries.sql", 7, marks=pytest.mark.once),
         ("random_queries_wide.sql", 3),
         ("random_queries_rest.sql", 20261125),
     ],

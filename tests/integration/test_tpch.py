@@ -80,6 +80,7 @@ def test_query_is_differential_and_exact_under_mixed_batches(rt, session, oracle
         oracle(rt, f"tpch.{name}_stream")
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("name", tpch.QUERIES)
 def test_delta_is_new_minus_old(rt, session, name):
     create(rt, name)
@@ -118,6 +119,7 @@ def test_delta_is_new_minus_old(rt, session, name):
         assert wrong == []
 
 
+@pytest.mark.once
 def test_all_queries_refreshed_together_are_exact(rt, session, oracle):
     for name in tpch.QUERIES:
         create(rt, name)
@@ -129,6 +131,7 @@ def test_all_queries_refreshed_together_are_exact(rt, session, oracle):
             oracle(rt, f"tpch.{name}_stream")
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("name", tpch.QUERIES)
 def test_emptied_and_refilled_sources(rt, session, oracle, name):
     create(rt, name)

@@ -9,7 +9,7 @@ safe.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from sqlglot import exp
@@ -25,15 +25,18 @@ from trickle_runtime.compiler.template import column, comma, fill, ident
 from trickle_runtime.compiler.term import Binding, FromItem, Relation, Term, raw, ref, restrict
 
 _EXISTS = "EXISTS (SELECT 1 $rest)"
-_COUNTS = """MATERIALIZED (SELECT k.*, d.d AS __pgt_d,
- (SELECT count(*) FROM (SELECT 1 $now LIMIT greatest(d.d, 0) + 1) m) AS __pgt_c
- FROM (SELECT DISTINCT $names FROM ($keys) k) k,
- LATERAL (SELECT coalesce(sum($weight), 0) AS d $changed) d)"""
+# The changes of all values at once, by a join that can hash: one scan of them per value would be
+# quadratic in the number of changes.
+_COUNTS = """MATERIALIZED (SELECT k.*,
+ (SELECT count(*) FROM (SELECT 1 $now LIMIT greatest(k.__pgt_d, 0) + 1) m) AS __pgt_c
+ FROM (SELECT $shown, coalesce(sum(r.__pgt_w), 0) AS __pgt_d
+ FROM (SELECT DISTINCT $names FROM ($keys) k) k LEFT JOIN ($changed) r ON $match
+ GROUP BY $shown) k)"""
 _FLIPS = "MATERIALIZED (SELECT * FROM $counts k WHERE (k.__pgt_c > 0) <> (k.__pgt_c > k.__pgt_d))"
 _MATCHED_BEFORE = "EXISTS (SELECT 1 FROM $counts kc WHERE $match AND kc.__pgt_c > kc.__pgt_d)"
 _FLIPPED = "CASE WHEN $up THEN 1 ELSE -1 END"
 _COMPARISONS = (exp.EQ, exp.NEQ, exp.LT, exp.LTE, exp.GT, exp.GTE, exp.NullSafeEQ, exp.NullSafeNEQ)
-_KEYS = "k"
+_KEYS, _ROWS = "k", "r"
 
 Types = Callable[[Sequence[exp.Expr], Operator], Sequence[Described]]
 
@@ -166,17 +169,23 @@ class Matches:
         right = current_term(self.right, out)
         changed = delta_term(self.right, out)
         names: list[str] = []
+        shown: list[str] = []
         for key in self.keys:
             names.append(ident(key.name))
+            shown.append(column(_KEYS, key.name))
             if key.literal:
                 names.append(f"{ident(key.name)}::text AS {ident(_text(key))}")
+                shown.append(column(_KEYS, _text(key)))
+        read = sorted({c.name for p in self.predicates for c in _columns(p, self.right.alias)})
+        match = self._over_keys({name: ref(_ROWS, name) for name in read})
         query = fill(
             _COUNTS,
-            now=_rest(right, self._over_keys(right)),
+            now=_rest(right, self._over_keys(right.columns)),
+            shown=comma(shown or ["k.__pgt_one"]),
             names=comma(names or ["__pgt_one"]),
             keys=self._values(out, changed),
-            weight=changed.weight,
-            changed=_rest(changed, self._over_keys(changed)),
+            changed=changed.select(read, weighted=True),
+            match=" AND ".join(f"({render(test)})" for test in match) or "true",
         )
         return out.add(f"counts_{self.alias}", query)
 
@@ -255,8 +264,8 @@ class Matches:
                 tests.append(f"{value}::text IS NOT DISTINCT FROM {column(counts, _text(key))}")
         return " AND ".join(tests) or "true"
 
-    def _over_keys(self, right: Term) -> list[exp.Expr]:
-        """The condition between values of the keys and right rows."""
+    def _over_keys(self, right: Mapping[str, exp.Expr]) -> list[exp.Expr]:
+        """The condition between values of the keys and right rows, given by their columns."""
         by_text = {render(key.value): key.name for key in self.keys}
 
         def keyed(node: exp.Expr) -> exp.Expr:
@@ -265,8 +274,12 @@ class Matches:
                 return node if name is None else ref(_KEYS, name)
             return node
 
-        binding = Binding({self.right.alias: right.columns})
+        binding = Binding({self.right.alias: right})
         return [binding.apply(p.copy().transform(keyed)) for p in self.predicates]
+
+
+def _columns(node: exp.Expr, alias: str) -> Iterator[exp.Column]:
+    return (column for column in node.find_all(exp.Column) if column.table == alias)
 
 
 def _text(key: MatchKey) -> str:

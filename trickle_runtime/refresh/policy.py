@@ -16,11 +16,11 @@ from statistics import median
 
 ENOUGH = 3  # differential refreshes before the model is believed
 REACH = 4.0  # how many times more or fewer changes are still similar
-BUDGET = 0.4  # of a full refresh, for an attempt
+BUDGET = 0.75  # of a full refresh, for an attempt
 LEAST_BUDGET_MS = 50.0
 MARGIN_MS = 5.0  # differences below are noise
 FILL_SHARE = 0.5  # of a first fill, what a full refresh is expected to take
-RETRY_AFTER = 20  # full refreshes in a row, after which an attempt is made again
+RETRY_AFTER = 5  # full refreshes in a row, after which an attempt is made again
 OVER_BUDGET = "over budget"  # start of the reason recorded when an attempt was given up
 
 
@@ -68,7 +68,7 @@ def choose(pending: int, past: Sequence[Past], full: Past | None) -> Choice:
         return Choice("full", facts)
     if expected > budget:
         return Choice("differential", facts, max(budget, min(full_ms, 1.3 * expected)))
-    return Choice("differential", facts, 2 * budget)
+    return Choice("differential", facts, max(LEAST_BUDGET_MS, full_ms))
 
 
 def expected_ms(pending: int, samples: Sequence[Past]) -> float | None:

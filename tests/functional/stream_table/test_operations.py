@@ -99,9 +99,17 @@ class TestOperations:
 
     def test_verify_explain_validate_diagnose(self, project: Any) -> None:
         assert "subject" in operate("trickle_verify", name="subject")
-        assert "pgtrickle_changes" in operate("trickle_explain", name="subject")
+        said = operate("trickle_explain", name="subject")
+        assert "effective_mode" in said
+        assert "DIFFERENTIAL" in said
+        source = f"{project.test_schema}.numbers"
+        said = operate("trickle_explain_delta", name="subject", changed=[source], plan=True)
+        assert "pgtrickle_changes" in said
+        assert "Scan" in said
+        assert "pgtrickle_changes" in operate("trickle_auxiliary_columns", name="subject")
         query = f"select count(*) from {project.test_schema}.numbers"
         assert "resolved_refresh_mode" in operate("trickle_validate", query=query)
+        assert "canonicalise" in operate("trickle_explain_rewrite", query=query)
         operate("trickle_diagnose", name="subject")
 
     def test_drop(self, project: Any) -> None:

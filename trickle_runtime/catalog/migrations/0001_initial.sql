@@ -331,7 +331,9 @@ BEGIN
             AND EXISTS (SELECT FROM pgtrickle.pgt_dependencies d WHERE d.source_relid = b.source_relid
                 AND (p_ids IS NULL OR d.pgt_id = ANY (p_ids)))
     LOOP
-        -- Few stream tables have frontiers of their own, and a transaction has few rows or very many.
+        -- Few stream tables have frontiers of their own, and a transaction has few rows or very many. A buffer that is
+        -- gone by now was dropped with the last stream table that reads it.
+        BEGIN
         RETURN QUERY EXECUTE format($q$
             WITH wanted AS MATERIALIZED (
                 SELECT f.pgt_id, f.snapshot, f.snapshot::text AS image
@@ -348,6 +350,8 @@ BEGIN
             )
             SELECT w.pgt_id, $1, c.changes, NULL, NULL, false FROM counted c JOIN wanted w ON w.image = c.image
         $q$, r.buffer_name) USING r.source_relid, p_ids;
+        EXCEPTION WHEN undefined_table THEN NULL;
+        END;
     END LOOP;
 
     -- A change log has no updates: the larger of what came and what went counts each of them once.
@@ -360,12 +364,15 @@ BEGIN
             AND c.relnamespace = 'pgtrickle_changes'::regnamespace
         WHERE (p_ids IS NULL OR d.pgt_id = ANY (p_ids)) AND pg_relation_size(c.oid) > 0
     LOOP
+        BEGIN
         RETURN QUERY EXECUTE format($q$
             SELECT $1, $2, sum(n)::bigint, NULL, NULL, false FROM (
                 SELECT greatest(sum(l.__pgt_w) FILTER (WHERE l.__pgt_w > 0), -sum(l.__pgt_w) FILTER (WHERE l.__pgt_w < 0)) AS n
                 FROM pgtrickle_changes.%I l WHERE l.__pgt_refresh > $3 GROUP BY l.__pgt_refresh
             ) refreshes HAVING count(*) > 0
         $q$, r.relname) USING r.pgt_id, r.source_relid, r.consumed;
+        EXCEPTION WHEN undefined_table THEN NULL;
+        END;
     END LOOP;
 
     RETURN QUERY
