@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
-from trickle_runtime.compiler import bags
+from trickle_runtime.compiler import bags, temporary
 from trickle_runtime.compiler.context import Context
 from trickle_runtime.compiler.dialect import render
 from trickle_runtime.compiler.identity import match_key, row
@@ -41,9 +41,6 @@ _OPS = """MATERIALIZED (SELECT $shown, __pgt_o, __pgt_n, __pgt_bad, __pgt_odd
  FROM $query) q
  WHERE __pgt_bad OR __pgt_odd OR __pgt_o <> __pgt_n
  OR (__pgt_o AND record_image_ne($before, $after)))"""
-_ROWS = """DROP TABLE IF EXISTS pg_temp.$name;
-CREATE TEMPORARY TABLE $name ON COMMIT DROP AS $query;
-ANALYZE pg_temp.$name"""
 _DIFFERING = """MATERIALIZED (SELECT $columns, o.__pgt_there IS NOT NULL AS __pgt_o,
  p.__pgt_there IS NOT NULL AS __pgt_n, false AS __pgt_bad, false AS __pgt_odd
  FROM (SELECT *, true AS __pgt_there FROM pg_temp.$name) p
@@ -56,9 +53,6 @@ _LOG_PAIRS = """INSERT INTO $log (__pgt_refresh, __pgt_w, $names)
  SELECT current_setting($number)::bigint, -1, $before FROM ops o WHERE o.__pgt_o
  UNION ALL SELECT current_setting($number)::bigint, 1, $after FROM ops o WHERE o.__pgt_n
  RETURNING 1"""
-_DELTA_TABLE = """DROP TABLE IF EXISTS pg_temp.$name;
-CREATE TEMPORARY TABLE $name ON COMMIT DROP AS $query;
-ANALYZE pg_temp.$name"""  # else hundreds of rows are expected, and all partitions are read
 
 
 def _was(name: str) -> str:
@@ -136,7 +130,7 @@ class Apply:
         steps: list[Step] = []
         if staged:
             rows = f"pg_temp.{ROWS_TABLE}"
-            steps = [Step("state", fill(_ROWS, name=ROWS_TABLE, query=query))]
+            steps = [*temporary.replace(ROWS_TABLE, query)]
             if self.key is not None and not (materialise or self.target.sequential):
                 out.add("ops", self._differing())
                 return [*steps, *self._applied("false", out)]
@@ -239,10 +233,10 @@ class Apply:
         final = Context(out.schemas, out.pgt_id)
         final.checks, final.not_numbers = list(out.checks), list(out.not_numbers)
         final.add("net", fill("(SELECT * FROM pg_temp.$name)", name=DELTA_TABLE))
-        delta = Step("delta", fill(_DELTA_TABLE, name=DELTA_TABLE, query=query))
+        delta = temporary.replace(DELTA_TABLE, query, kind="delta")
         if self.target.sequential:
-            return [delta, *self._sequential(final)]
-        return [delta, Step("apply", final.final(self._counts(final), self._writes(final)))]
+            return [*delta, *self._sequential(final)]
+        return [*delta, Step("apply", final.final(self._counts(final), self._writes(final)))]
 
     def _sequential(self, out: Context) -> list[Step]:
         """All old rows out, then all new rows in: a user's unique index survives any exchange."""

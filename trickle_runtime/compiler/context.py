@@ -13,14 +13,13 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
-from trickle_runtime.compiler.result import OutputColumn
-from trickle_runtime.compiler.template import fill, ident
+from trickle_runtime.compiler import temporary
+from trickle_runtime.compiler.result import OutputColumn, Step
+from trickle_runtime.compiler.template import ident
 from trickle_runtime.compiler.term import Term
 from trickle_runtime.config import Schemas
 
 CLOCK = 0  # stands among the changed sources for the time, which always changes
-_TEMPORARY = """CREATE TEMPORARY TABLE $name ON COMMIT DROP AS $query"""
-_ANALYZE = """ANALYZE $name"""
 
 
 @dataclass(frozen=True)
@@ -63,7 +62,7 @@ class Context:
     buffers: Mapping[int, str] = field(default_factory=dict[int, str])
     ctes: dict[str, str] = field(default_factory=dict)
     writes: dict[str, str] = field(default_factory=dict)
-    statements: list[str] = field(default_factory=list)
+    steps: list[Step] = field(default_factory=list[Step])
     states_read: set[str] = field(default_factory=set)
     deltas: dict[str, str] = field(default_factory=dict)
     checks: list[str] = field(default_factory=list)
@@ -93,13 +92,12 @@ class Context:
     def store(self, name: str, query: str) -> str:
         """Compute a query into a temporary table now, as a statement of its own."""
         table = f"pgtrickle_{self.pgt_id}_{name}"
-        self.statements.append(fill(_TEMPORARY, name=ident(table), query=self.complete(query)))
-        self.statements.append(fill(_ANALYZE, name=ident(table)))
+        self.steps += temporary.create(ident(table), self.complete(query))
         return f"pg_temp.{ident(table)}"
 
     def run(self, statement: str) -> None:
         """Add a statement that runs before the final one."""
-        self.statements.append(self.complete(statement))
+        self.steps.append(Step("state", self.complete(statement)))
 
     def write(self, name: str, statement: str) -> None:
         """Add a data-modifying CTE to the final statement."""

@@ -31,7 +31,9 @@ from trickle_runtime.compiler.template import column, fill, ident
 from trickle_runtime.compiler.term import union
 from trickle_runtime.config import Schemas
 
-_REFILL = "TRUNCATE $state; INSERT INTO $state $query; ANALYZE $state"
+_TRUNCATE = "TRUNCATE $state"
+_INSERT = "INSERT INTO $state $query"
+_ANALYZE = "ANALYZE $state"
 _EMPTY = "(SELECT NULL::xid8 AS xid, NULL::text AS op$columns FROM $table t WHERE false)"
 _INDEX = "CREATE INDEX ON $table ($columns)"
 _SLOT = re.compile(r"(?:CASE WHEN [^{}]*\{\w+\} > 0 THEN )?\{(\w+)\}(?: END)?")
@@ -137,7 +139,7 @@ class Plan:
         needed = self._below(frozenset(out.states_read)) | stored
         if needed != stored:
             out, steps = self._delta(target, changed, needed, materialise=materialise)
-        return (*(Step("state", statement) for statement in out.statements), *steps)
+        return (*out.steps, *steps)
 
     def full_steps(
         self, target: Target, *, materialise: bool = False, staged: bool = False
@@ -149,10 +151,7 @@ class Plan:
             materialise: put the net delta into a temporary table before it is applied.
             staged: see ``Apply.replaced``.
         """
-        steps = [
-            Step("state", fill(_REFILL, state=state.name, query=state.query))
-            for state in self.states(target)
-        ]
+        steps = [step for state in self.states(target) for step in _refill(state)]
         out, query = self._context(target), self.fill_sql(target)
         apply = self._apply(target)
         return (*steps, *apply.replaced(query, out, materialise=materialise, staged=staged))
@@ -238,6 +237,14 @@ class Plan:
             return {}
         key = tuple(self._named([shown[k.column.name] for k in operator.group]))
         return {operator.alias: Shared(target.relation, slots, key)}
+
+
+def _refill(state: StateTable) -> tuple[Step, ...]:
+    return (
+        Step("utility", fill(_TRUNCATE, state=state.name)),
+        Step("state", fill(_INSERT, state=state.name, query=state.query)),
+        Step("utility", fill(_ANALYZE, state=state.name)),
+    )
 
 
 def _sole(operator: Operator) -> bool:

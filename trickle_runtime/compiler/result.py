@@ -77,7 +77,8 @@ class IndexAdvice:
 class Step:
     """One statement of a refresh.
 
-    ``kind``: ``state`` (materialise a delta, maintain a state table; no result), ``delta`` (the
+    ``kind``: ``utility`` (what has no plan: DROP, TRUNCATE, ANALYZE), ``state`` (materialise a
+    delta, maintain a state table; no result), ``delta`` (the
     net delta of the stream table into the temporary table ``pgtrickle_delta``; only when the plan
     was compiled with ``materialise=True``), ``apply`` (changes the stream table; returns one row
     ``inserted, updated, deleted, expected`` where expected is the number of changed rows that the

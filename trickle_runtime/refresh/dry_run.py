@@ -19,7 +19,7 @@ from trickle_runtime.compiler.template import comma, fill, ident
 from trickle_runtime.config import Schemas
 from trickle_runtime.db.session import Session
 from trickle_runtime.errors import DatabaseError
-from trickle_runtime.refresh import states
+from trickle_runtime.refresh import meaning, states
 
 MOST_SETS = 32  # of changed sources; with more, those of one, of two, and of all
 CHECKED = "pg_temp.pgtrickle_checked"
@@ -47,7 +47,9 @@ def check(session: Session, schemas: Schemas, analysis: Analysis) -> str | None:
     return None
 
 
-def plans(session: Session, steps: Sequence[Step], places: Mapping[str, str]) -> list[str]:
+def plans(
+    session: Session, schemas: Schemas, steps: Sequence[Step], places: Mapping[str, str]
+) -> list[str]:
     """Return PostgreSQL's plans of statements that follow each other; nothing is run.
 
     Args:
@@ -57,8 +59,8 @@ def plans(session: Session, steps: Sequence[Step], places: Mapping[str, str]) ->
     """
     session.execute("SAVEPOINT trickle_dry_run")
     try:
-        _set(session, places)
-        return ["\n".join(_plan(session, text) for text in _statements(step)) for step in steps]
+        meaning.apply(session, schemas, places)
+        return [_plan(session, step) for step in steps]
     finally:
         session.execute("ROLLBACK TO SAVEPOINT trickle_dry_run; RELEASE SAVEPOINT trickle_dry_run")
 
@@ -89,7 +91,7 @@ class _DryRun:
 
     def run(self) -> None:
         self._prepare()
-        _plan(self.session, self.analysis.fill_sql())
+        _plan(self.session, Step("state", self.analysis.fill_sql()))
         read = [source.relid for source in self.analysis.sources]
         for changed in changed_sets(read, self.analysis.always):
             self._steps(self.analysis.delta_steps(changed))
@@ -107,36 +109,21 @@ class _DryRun:
                 places[f"upstream_{source.pgt_id}"] = "0"
                 if store.resolve(changelog.log_name(self.schemas, source.pgt_id)) is None:
                     changelog.ensure(self.session, self.schemas, source.pgt_id)
-        _set(self.session, {f"{prefix}.{name}": value for name, value in places.items()})
+        settings = {f"{prefix}.{name}": value for name, value in places.items()}
+        meaning.apply(self.session, self.schemas, settings)
 
     def _steps(self, steps: Sequence[Step]) -> None:
         self.session.execute("SAVEPOINT trickle_steps")
         for step in steps:
-            for statement in _statements(step):
-                _plan(self.session, statement)
+            _plan(self.session, step)
         self.session.execute("ROLLBACK TO SAVEPOINT trickle_steps")
 
 
-def _set(session: Session, places: Mapping[str, str]) -> None:
-    for name, value in places.items():
-        session.execute(
-            "SELECT set_config(%(name)s, %(value)s, true)", {"name": name, "value": value}
-        )
-
-
-def _statements(step: Step) -> list[str]:
-    """The statements of a step that have a plan, or that later ones need."""
-    text = step.sql
-    if text.startswith("DROP TABLE IF EXISTS"):  # a temporary table: made anew, and analysed
-        text = text.split(";\n", 1)[1].rsplit(";\n", 1)[0]
-    elif text.startswith("TRUNCATE"):
-        text = text.split("; ", 1)[1].rsplit("; ", 1)[0]
-    return [] if text.startswith("ANALYZE") else [text]
-
-
-def _plan(session: Session, statement: str) -> str:
-    """The plan of a statement; a temporary table is made, empty, for those that read it."""
-    rows = session.execute(f"EXPLAIN {statement}")
-    if statement.startswith(_TEMPORARY):
-        session.execute(f"{statement} WITH NO DATA")
+def _plan(session: Session, step: Step) -> str:
+    """The plan of a step, if it has one; makes its temporary table, empty, for later steps."""
+    if step.kind == "utility":
+        return ""
+    rows = session.execute(f"EXPLAIN {step.sql}")
+    if step.sql.startswith(_TEMPORARY):
+        session.execute(f"{step.sql} WITH NO DATA")
     return "\n".join(str(row["QUERY PLAN"]) for row in rows)

@@ -55,29 +55,15 @@ def explain_delta(
     Those of a table whose mode is full are those of its full refresh. With ``plan`` PostgreSQL
     explains each for what is pending now; nothing is run.
     """
-    member = observe(session, schemas, [row.pgt_id]).members[row.pgt_id]
+    seen = observe(session, schemas, [row.pgt_id])
+    member = seen.members[row.pgt_id]
     meaning.apply(session, schemas, member.session_settings)
     analysis = compiled.analysis_of(session, schemas, member)
     steps = _steps(session, schemas, row, member, analysis, changed)
     if not plan:
         return [ExplainedStep(step.kind, step.sql) for step in steps]
-    plans = dry_run.plans(session, steps, places(schemas, member))
+    plans = dry_run.plans(session, schemas, steps, seen.places(schemas, member))
     return [ExplainedStep(s.kind, s.sql, p) for s, p in zip(steps, plans, strict=True)]
-
-
-def places(schemas: Schemas, member: Member) -> dict[str, str]:
-    """Return the settings by which statements learn where their changes begin."""
-    prefix = schemas.prefix
-    found = {
-        f"{prefix}.frontier": member.frontier or "1:1:",
-        f"{prefix}.clock": member.clock or "-infinity",
-        f"{prefix}.refresh_no": str(member.refresh_no + 1),
-    }
-    for source in member.sources:
-        if source.pgt_id is not None:
-            consumed = member.upstream.get(source.pgt_id, source.refresh_no)
-            found[f"{prefix}.upstream_{source.pgt_id}"] = str(consumed)
-    return found
 
 
 def _steps(

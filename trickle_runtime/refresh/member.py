@@ -104,7 +104,7 @@ class Runner:
     def _advance(self, work: Work) -> None:
         """Set the savepoint, the settings and the frontier, in one round trip."""
         member = work.member
-        settings = {**member.session_settings, **self._places(work)}
+        settings = self._settings(work)
         found = self._session.execute(
             ";\n".join(
                 ["SAVEPOINT pgt_member", self._sql["apply_settings"], self._sql["advance"]]
@@ -122,25 +122,19 @@ class Runner:
         if not found:
             raise AlreadyRefreshed
 
-    def _places(self, work: Work) -> dict[str, str]:
-        """Return the settings by which the statements learn where they begin and end."""
-        member, prefix = work.member, self._schemas.prefix
-        places = {
-            f"{prefix}.refreshing": "on",
-            f"{prefix}.frontier": member.frontier or self._seen.snapshot,
-            f"{prefix}.clock": member.clock or self._seen.at.isoformat(),
-            f"{prefix}.refresh_no": str(member.refresh_no + 1),
+    def _settings(self, work: Work) -> dict[str, str]:
+        """Return what the statements of a refresh run under."""
+        settings = {
+            **work.member.session_settings,
+            **self._seen.places(self._schemas, work.member),
+            f"{self._schemas.prefix}.refreshing": "on",
             "statement_timeout": self._seen.settings.statement_timeout,
         }
         if work.mode == "differential":
             # A delta reads few pages, most of them warm: at the default of 4, dimensions are
             # scanned whole for it. A query over everything keeps the server's own setting.
-            places["random_page_cost"] = "1.1"
-        for source in member.sources:
-            if source.pgt_id is not None:
-                consumed = member.upstream.get(source.pgt_id, source.refresh_no)
-                places[f"{prefix}.upstream_{source.pgt_id}"] = str(consumed)
-        return places
+            settings["random_page_cost"] = "1.1"
+        return settings
 
     def _run_steps(self, work: Work) -> tuple[int, int, int]:
         spec = self._self_creating(work.member)

@@ -158,6 +158,20 @@ class Observation:
         """Return the graph of the members."""
         return {one.pgt_id: one.reads for one in self.members.values()}
 
+    def places(self, schemas: Schemas, member: Member) -> dict[str, str]:
+        """Return the settings that tell the statements of a member where its changes begin."""
+        prefix = schemas.prefix
+        found = {
+            f"{prefix}.frontier": member.frontier or self.snapshot,
+            f"{prefix}.clock": member.clock or self.at.isoformat(),
+            f"{prefix}.refresh_no": str(member.refresh_no + 1),
+        }
+        for source in member.sources:
+            if source.pgt_id is not None:
+                consumed = member.upstream.get(source.pgt_id, source.refresh_no)
+                found[f"{prefix}.upstream_{source.pgt_id}"] = str(consumed)
+        return found
+
 
 def observe(
     session: Session, schemas: Schemas, pgt_ids: Sequence[int] | None, *, past: bool = False

@@ -67,7 +67,7 @@ def test_a_view_over_another_table(rt, sql, oracle, over_view):
 def test_a_view_on_a_view(rt, sql, oracle, orders):
     sql("CREATE VIEW small AS SELECT * FROM orders", f"CREATE VIEW big AS {VIEW}")
     rt.create_stream_table(
-        "t", QUERY.replace("big", "(SELECT b.* FROM big b JOIN small USING (id))")
+        "t", QUERY.replace("big", "(SELECT b.* FROM big b JOIN small USING (id)) AS both_of_them")
     )
     rebuild(sql, VIEW)
     assert rt.refresh("t").action == "NO_DATA"
