@@ -1,20 +1,20 @@
 """Whether the operator cases notice a wrong compiler: ``mutation_check.py [NAME …]``.
 
 Each mutant of ``tests/cases/mutants.yml`` is one wrong text in a copy of the compiler, and the
-cases of ``tests/cases/operators`` that must fail by it. Invariant: exit code 0 only if the cases
-pass as the code is, and fail by an oracle for every mutant: by an assertion on rows, or because
-the engine counts other rows than the delta announced.
+cases of ``tests/cases/operators`` that must fail by it. Invariant: no mutant is run before all of
+these cases pass on the code as it is, and the exit code is 0 only if an oracle finds every mutant:
+an assertion on rows, or the engine, which counts other rows than the delta announced.
 """
 
 from __future__ import annotations
 
 import re
 import shutil
-import signal
 import subprocess
 import sys
 import tempfile
 import time
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from xml.etree import ElementTree
@@ -26,10 +26,11 @@ ROOT = Path(__file__).resolve().parents[1]
 TABLE = ROOT / "tests" / "cases" / "mutants.yml"
 COPIED = ("trickle_runtime", "tests")
 TESTS = "tests/integration/test_operator_cases.py"
-SECONDS = 240  # for the tests of one mutant, which may never end
+SECONDS = 240  # for the cases of one mutant, which may never end
 ORACLES = ("AssertionError", "trickle_runtime.errors.Diverged")
-# A mutant that does not compile makes the table FULL, which is not what the cases are to find.
-FALLBACK = re.compile(r"\)\.effective_mode\b")
+# Assertions that say nothing of rows: a query that does not compile makes the table FULL, and a
+# refresh may be skipped.
+NO_ROWS = re.compile(r"\)\.(effective_mode|status)\b")
 
 
 @dataclass(frozen=True)
@@ -53,7 +54,12 @@ class Mutant:
 
 @dataclass(frozen=True)
 class Outcome:
-    """How the tests of one selection ended: ``passed``, ``killed`` or what else happened."""
+    """How the cases of one selection ended.
+
+    Attributes:
+        verdict: ``passed``; ``killed``: by an oracle; ``timeout``; ``broken``: anything else.
+        detail: what there is to say of it.
+    """
 
     verdict: str
     detail: str = ""
@@ -93,7 +99,7 @@ def apply(mutant: Mutant, root: Path) -> None:
 def copy(source: Path, target: Path) -> None:
     """Copy the package, the tests and their configuration."""
     for name in COPIED:
-        shutil.copytree(source / name, target / name, copy_function=shutil.copy2)
+        shutil.copytree(source / name, target / name)
     shutil.copy2(source / "pyproject.toml", target / "pyproject.toml")
 
 
@@ -105,34 +111,36 @@ def check_import(root: Path) -> None:
         raise click.ClickException(f"the copy in {root} imports {shown.strip()}")
 
 
-def run(root: Path, cases: str, seconds: float | None = None) -> Outcome:
+def run(root: Path, cases: str, seconds: float) -> Outcome:
     """Run the selected cases in a copy, up to the first failure."""
     report = root / "report.xml"
     command = [sys.executable, "-m", "pytest", "-x", "-q", "-n", "0", "-p", "no:cacheprovider"]
     command += [f"--junitxml={report}", TESTS, "-k", cases]
-    with subprocess.Popen(
-        command, cwd=root, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True
-    ) as process:
-        try:
-            output, _ = process.communicate(timeout=seconds)
-        except subprocess.TimeoutExpired:
-            process.send_signal(signal.SIGINT)  # pytest stops its server
-            process.communicate()
-            return Outcome("timeout", f"no end in {seconds} s")
-    if process.returncode == 0:
+    try:
+        ended = subprocess.run(
+            command,
+            cwd=root,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            text=True,
+            timeout=seconds,
+        )
+    except subprocess.TimeoutExpired:  # it was killed, and its server ends with it
+        return Outcome("timeout", f"no end in {seconds} s")
+    if ended.returncode == 0:
         return Outcome("passed")
-    if process.returncode != 1 or not report.exists():
-        return Outcome("broken", f"pytest ended with {process.returncode}: {output[-500:]}")
-    return _failure(ElementTree.parse(report))
+    if ended.returncode != 1 or not report.exists():
+        return Outcome("broken", f"pytest ended with {ended.returncode}: {ended.stdout[-500:]}")
+    return _failure(ElementTree.parse(report).getroot())
 
 
-def _failure(report: ElementTree.ElementTree) -> Outcome:
-    """Tell a wrong answer, which an oracle finds, from a mutant that only raises errors."""
+def _failure(report: ElementTree.Element) -> Outcome:
+    """Tell wrong rows, which an oracle finds, from errors, which need none."""
     for case in report.iter("testcase"):
         for found in (*case.iter("failure"), *case.iter("error")):
             message = found.get("message", "")
             wrong = found.tag == "failure" and message.startswith(ORACLES)
-            verdict = "killed" if wrong and not FALLBACK.search(message) else "broken"
+            verdict = "killed" if wrong and not NO_ROWS.search(message) else "broken"
             return Outcome(verdict, f"{case.get('name')}: {' '.join(message.split())[:200]}")
     return Outcome("broken", "no failure in the report")
 
@@ -144,6 +152,28 @@ def chosen(names: tuple[str, ...]) -> list[Mutant]:
     if not found:
         raise click.UsageError(f"no mutant is called like {' or '.join(names)}")
     return found
+
+
+def check_healthy(base: Path, mutants: list[Mutant]) -> None:
+    """Fail unless the cases of all mutants pass on the code as it is."""
+    selections = dict.fromkeys(f"({mutant.cases})" for mutant in mutants)
+    outcome = run(base, " or ".join(selections), SECONDS * len(selections))
+    if outcome.verdict != "passed":
+        raise click.ClickException(f"without a mutant: {outcome.verdict}; {outcome.detail}")
+    click.echo("passed    without a mutant")
+
+
+def judged(mutant: Mutant, base: Path, verbose: bool) -> str:
+    """Run the cases of a mutant on a copy that has it; print and return the verdict."""
+    place = base.with_name("mutant")
+    copy(base, place)
+    apply(mutant, place)
+    outcome = run(place, mutant.cases, SECONDS)
+    shutil.rmtree(place)
+    verdict = "survived" if outcome.verdict == "passed" else outcome.verdict
+    shown = outcome.detail if verbose or verdict != "killed" else ""
+    click.echo(f"{verdict:9} {mutant.name}  {shown}".rstrip())
+    return verdict
 
 
 @click.command()
@@ -160,32 +190,17 @@ def main(names: tuple[str, ...], verbose: bool) -> None:
     started = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="mutation-") as folder:
         base = Path(folder) / "base"
-        base.mkdir()
         copy(ROOT, base)
         check_import(base)
-        selections = dict.fromkeys(f"({mutant.cases})" for mutant in mutants)
-        outcome = run(base, " or ".join(selections))
-        if outcome.verdict != "passed":
-            raise click.ClickException(f"without a mutant: {outcome.verdict}; {outcome.detail}")
-        alive = [mutant.name for mutant in mutants if not _killed(mutant, base, verbose)]
+        check_healthy(base, mutants)
+        verdicts = [judged(mutant, base, verbose) for mutant in mutants]
+    counts = Counter(verdicts)
+    shown = [f"{counts.pop(verdict, 0)} {verdict}" for verdict in ("killed", "survived")]
+    shown += [f"{number} {verdict}" for verdict, number in counts.items()]
     seconds = time.monotonic() - started
-    click.echo(f"{len(mutants)} mutants, {len(mutants) - len(alive)} killed, {seconds:.0f} s")
-    if alive:
-        raise click.ClickException(f"not killed: {', '.join(alive)}")
-
-
-def _killed(mutant: Mutant, base: Path, verbose: bool) -> bool:
-    place = base.parent / "mutant"
-    copy(base, place)
-    try:
-        apply(mutant, place)
-        outcome = run(place, mutant.cases, SECONDS)
-    finally:
-        shutil.rmtree(place)
-    verdict = "survived" if outcome.verdict == "passed" else outcome.verdict
-    shown = outcome.detail if verbose or verdict != "killed" else ""
-    click.echo(f"{verdict:9} {mutant.name}  {shown}".rstrip())
-    return verdict == "killed"
+    click.echo(f"{len(mutants)} mutants: {', '.join(shown)}; {seconds:.0f} s")
+    if set(verdicts) != {"killed"}:
+        raise click.ClickException("not every mutant was killed")
 
 
 if __name__ == "__main__":
