@@ -25,6 +25,10 @@ if TYPE_CHECKING:
     from trickle_runtime.db.connection import PsycopgSession
 
 
+# not supported, no such object, no such syntax
+_MISSING = frozenset({"0A000", "42704", "42601"})
+
+
 @dataclass(frozen=True)
 class Databases:
     """Makes and drops databases of this worker, on a connection that stays open."""
@@ -106,6 +110,25 @@ def rt(session: PsycopgSession) -> Runtime:
     from trickle_runtime.config import Schemas
 
     return Runtime(session, Schemas())
+
+
+@pytest.fixture
+def supported(session: PsycopgSession) -> Callable[[str], bool]:
+    """``supported(statement)``: whether this build of the server has what the statement needs."""
+    from trickle_runtime.errors import DatabaseError
+
+    def check(statement: str) -> bool:
+        try:
+            session.execute(statement)
+        except DatabaseError as error:
+            if error.sqlstate not in _MISSING:
+                raise
+            return False
+        finally:
+            session.rollback()
+        return True
+
+    return check
 
 
 @pytest.fixture(scope="session")

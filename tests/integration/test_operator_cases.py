@@ -8,6 +8,7 @@ is compared with that list as well.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -46,13 +47,16 @@ def writer(database: str):
     "way", ["end", *(pytest.param(w, marks=pytest.mark.once) for w in WAYS[1:])]
 )
 @pytest.mark.parametrize("case", _cases())
-def test_case(case: dict[str, Any], way: str, rt: Runtime, writer: psycopg.Connection) -> None:
-    try:
-        _prepare(case, writer)
-    except psycopg.errors.FeatureNotSupported as error:
-        if case.get("requires") != "icu":
-            raise
-        pytest.skip(f"only with a PostgreSQL that has ICU: {error}")
+def test_case(
+    case: dict[str, Any],
+    way: str,
+    rt: Runtime,
+    writer: psycopg.Connection,
+    supported: Callable[[str], bool],
+) -> None:
+    if "requires" in case and not supported(case["requires"]):
+        pytest.skip(f"this server can't: {case['requires']}")
+    _prepare(case, writer)
     info = rt.create_stream_table("public.st", case["query"], schedule="1h")
     assert info.effective_mode == case.get("mode", "differential"), info.reasons
     assert_exact(rt, "public.st")

@@ -52,7 +52,6 @@ class Analysis:
     Attributes:
         canonical: the query as PostgreSQL prints it; computes the full result.
         columns: of the result.
-        mode: ``differential`` or ``full``.
         reasons: why, per construct; those of severity WARNING force ``full``.
         sources: tables that the query reads, below all views.
         views: views in between.
@@ -61,7 +60,6 @@ class Analysis:
 
     canonical: str
     columns: tuple[OutputColumn, ...]
-    mode: str
     reasons: tuple[Reason, ...]
     sources: tuple[SourceUse, ...]
     views: tuple[ViewUse, ...]
@@ -85,6 +83,11 @@ class Analysis:
         return self.plan.always
 
     @property
+    def mode(self) -> str:
+        """``differential`` or ``full``."""
+        return "full" if self.plan.root is None else "differential"
+
+    @property
     def strategies(self) -> tuple[Strategy, ...]:
         """How the parts of the query are maintained."""
         return self.plan.strategies()
@@ -96,8 +99,7 @@ class Analysis:
 
     def computed(self) -> Analysis:
         """The same query, computed as a whole at each refresh."""
-        plan = replace(self.plan, root=None)
-        return replace(self, plan=plan, mode="full")
+        return replace(self, plan=replace(self.plan, root=None))
 
     def with_target(self, target: Target) -> Analysis:
         """The same analysis for a stream table that has its number by now."""
@@ -227,7 +229,6 @@ class _Analyser:
         return Analysis(
             canonical,
             columns,
-            "full" if root is None else "differential",
             tuple(reasons),
             _sources(relations, plan),
             tuple(

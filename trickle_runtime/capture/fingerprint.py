@@ -20,7 +20,7 @@ from trickle_runtime.db.session import Row, Session
 class SourceIssue:
     """A source that can't be trusted.
 
-    ``kind`` is one of gone, swapped (``new_relid`` has the name now), row_security,
+    ``kind`` is one of gone, renamed, swapped (``new_relid`` has the name now), row_security,
     foreign_cluster, marker_failure, columns_changed, trigger_changed, partitions_changed,
     unlogged_restart. TRUNCATE is no issue but pending work: see ``capture.pending``.
     """

@@ -291,7 +291,13 @@ def _switch(session: Session, capture: Capture, why: str | None) -> bool:
     if not session.execute(queries["may_switch"], params)[0]["may"]:
         session.rollback()
         return False
-    statements = triggers.triggers(capture)
+    statements = [
+        sql.render(
+            "DROP TRIGGER {name} ON {table}", name=sql.quote_ident(row["name"]), table=source.name
+        )
+        for row in session.execute(queries["left_behind"], params)
+    ]
+    statements += triggers.triggers(capture)
     if not session.execute(queries["is_guarded"], params)[0]["guarded"]:
         statements += triggers.guard(capture)
     # One round trip: writers wait from the first of them on.

@@ -20,7 +20,10 @@ SELECT pg_advisory_unlock(hashtextextended('pgtrickle capture build ' || %(relid
 WITH RECURSIVE tree (relid, level) AS (
     SELECT %(relid)s::oid, 0
     UNION
-    SELECT i.inhrelid, tree.level + 1 FROM pg_inherits i JOIN tree ON i.inhparent = tree.relid
+    -- A partition whose concurrent detach waits, or was left half-way, is none any more for new snapshots, and
+    -- nothing but FINALIZE may alter it.
+    SELECT i.inhrelid, tree.level + 1
+    FROM pg_inherits i JOIN tree ON i.inhparent = tree.relid WHERE NOT i.inhdetachpending
 ), members AS (
     SELECT c.oid, c.relkind, min(tree.level) AS level, format('%%I.%%I', n.nspname, c.relname) AS name,
         has_table_privilege(c.oid, 'TRIGGER') AS may_trigger,
@@ -143,6 +146,13 @@ SELECT EXISTS (
 -- name: is_guarded
 SELECT EXISTS (SELECT FROM pg_trigger t WHERE t.tgrelid = %(relid)s
     AND t.tgname = 'pgtrickle' || '_' || %(relid)s || '_guard') AS guarded
+
+-- name: left_behind
+-- Row-level triggers that PostgreSQL has cloned to a partition which is being detached: replacing them does not reach it.
+SELECT DISTINCT t.tgname AS name
+FROM pg_trigger t JOIN pg_inherits i ON i.inhrelid = t.tgrelid AND i.inhdetachpending
+WHERE t.tgparentid <> 0 AND starts_with(t.tgname::text, 'pgtrickle_' || %(relid)s || '_')
+      AND t.tgname <> 'pgtrickle_' || %(relid)s || '_guard'  -- it captures nothing
 
 -- name: old_functions
 SELECT p.proname::text AS name FROM pg_proc p

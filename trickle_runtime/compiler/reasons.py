@@ -9,15 +9,12 @@ from trickle_runtime.compiler.result import Reason
 
 HINTS: dict[str, str] = {
     "PARSE_FIDELITY": "The text could not be read back exactly; report the query, please.",
-    "OUTER_JOIN": "Write the join with ON or USING.",
     "SUBQUERY": "Make the test a condition of its own in WHERE, or write it as a join.",
     "LIMIT": "Order by columns that are shown, or take the first rows in a view above.",
     "GROUPING_SETS": "Use fewer sets, and group the DISTINCT rows in a subquery.",
     "RECURSIVE": "Recursive queries are recomputed.",
-    "LATERAL": "Write the LATERAL subquery as a join.",
     "SET_RETURNING": "Expand the set in a view above the stream table.",
     "TABLE_SAMPLE": "A sample is another one each time; drop TABLESAMPLE.",
-    "VALUES": "Put the constant rows into a seed.",
     "VOLATILE_FUNCTION": "The value changes with every call; compute it in a view above.",
     "STABLE_FUNCTION": "The value depends on time or session; compute it in a view above.",
     "USER_FUNCTION": "Declare the function IMMUTABLE if it is.",

@@ -80,10 +80,22 @@ class Statements:
         self._fresh: list[tuple[Member, str, tuple[Step, ...]]] = []
 
     def get(
-        self, member: Member, changed: frozenset[int] | None, *, materialise: bool = False
+        self,
+        member: Member,
+        changed: frozenset[int] | None,
+        *,
+        materialise: bool = False,
+        staged: bool = False,
     ) -> tuple[Step, ...]:
-        """Return the steps for a set of changed sources, or for a full difference (None)."""
-        staged = changed is None and _is_long(member)
+        """Return the steps for a set of changed sources, or for a full difference (None).
+
+        Args:
+            member: the stream table.
+            changed: relids of the sources with pending changes.
+            materialise: see ``Plan.delta_steps``.
+            staged: see ``Apply.replaced``; that of a long query is staged in any case.
+        """
+        staged = changed is None and (staged or _is_long(member))
         variant = _variant(member, changed, materialise, staged)
         key = (
             *self._database,

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from trickle_runtime.compiler.result import Step
@@ -30,6 +30,7 @@ from trickle_runtime.refresh.members import Member, Observation, buffer_name, qu
 from trickle_runtime.storage import partitioning
 
 CANCELED = "57014"  # by statement_timeout, or by somebody
+_ON_TABLE = frozenset({"delta", "apply"})  # kinds of steps that read or write the stream table
 DELTA = "pgtrickle_delta"  # the temporary table of a materialised delta
 
 
@@ -39,7 +40,11 @@ class AlreadyRefreshed(Exception):
 
 @dataclass(frozen=True)
 class Work:
-    """What a member is to do in this pass."""
+    """What a member is to do in this pass.
+
+    ``prepare`` is called between computing the rows and writing them: what it changes of the
+    table is locked for as long as the writing takes, and no longer.
+    """
 
     member: Member
     mode: str  # differential, full, skip (only the frontier moves)
@@ -49,6 +54,7 @@ class Work:
     upstream: Mapping[int, int]  # consumed refresh numbers after this refresh
     rows_in: int
     budget_ms: float | None = None
+    prepare: Callable[[], None] | None = None
 
 
 class Runner:
@@ -142,10 +148,15 @@ class Runner:
             work.member,
             work.changed if work.mode == "differential" else None,
             materialise=spec is not None,
+            staged=work.prepare is not None,
         )
         deadline = None if work.budget_ms is None else time.perf_counter() + work.budget_ms / 1000
+        prepare = work.prepare
         counts = (0, 0, 0)
-        for batch in _batches(steps, singly=deadline is not None):
+        for batch in _batches(steps, singly=deadline is not None or prepare is not None):
+            if prepare is not None and batch[0].kind in _ON_TABLE:
+                prepare()
+                prepare = None
             rows = self._execute(";\n".join(step.sql for step in batch), deadline)
             if batch[-1].kind == "apply":
                 more = _counts(work, rows)
@@ -234,7 +245,7 @@ def _batches(steps: Sequence[Step], *, singly: bool) -> list[list[Step]]:
     batches: list[list[Step]] = [[]]
     for step in steps:
         batches[-1].append(step)
-        if singly or step.kind in {"delta", "apply"}:
+        if singly or step.kind in _ON_TABLE:
             batches.append([])
     return [batch for batch in batches if batch]
 

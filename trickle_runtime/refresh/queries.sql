@@ -212,6 +212,19 @@ ANALYZE {relation}
 -- name: add_column
 ALTER TABLE {relation} ADD COLUMN {column} {type}
 
+-- name: readers_of_columns
+-- What DROP COLUMN would not take along: a view depends by its rule. Indexes and the like go with the column.
+SELECT DISTINCT
+    CASE WHEN r.ev_class IS NULL THEN pg_describe_object(d.classid, d.objid, d.objsubid)
+         ELSE pg_describe_object('pg_class'::regclass, r.ev_class, 0) END
+    || ' depends on ' || pg_describe_object(d.refclassid, d.refobjid, d.refobjsubid) AS reads
+FROM pg_depend d
+JOIN pg_attribute a ON a.attrelid = d.refobjid AND a.attnum = d.refobjsubid
+LEFT JOIN pg_rewrite r ON d.classid = 'pg_rewrite'::regclass AND r.oid = d.objid
+WHERE d.refclassid = 'pg_class'::regclass AND d.refobjid = %(relid)s::oid AND d.deptype = 'n'
+      AND a.attname = ANY (%(columns)s::text[])
+ORDER BY reads
+
 -- name: drop_column
 ALTER TABLE {relation} DROP COLUMN {column}
 
@@ -334,7 +347,7 @@ WHERE %(pgt_id)s::bigint IS NULL OR stream_table = pgtrickle.stream_table_name(%
 
 -- name: doctor
 WITH findings (position, checked, severity, message, remedy) AS (
-    SELECT 1, 'source', CASE WHEN i.kind IN ('gone', 'row_security') THEN 'ERROR' ELSE 'WARNING' END, i.message,
+    SELECT 1, 'source', CASE WHEN i.kind IN ('gone', 'renamed', 'row_security') THEN 'ERROR' ELSE 'WARNING' END, i.message,
            'The next refresh follows it, if it can.'
     FROM pgtrickle.pgt_source_issues() i
     UNION ALL

@@ -222,10 +222,7 @@ def _redefine(
     seen = locked(session, schemas, row)
     old = seen.members[row.pgt_id]
     relation = row.relation
-    if change.constraints is not None:
-        constraints.drop_others(session, schemas, row.pgt_id, relation, change.constraints)
-    _change_relations(session, schemas, old, change, defined)
-    constraints.see_kept(session, schemas, row.pgt_id, relation)
+    _see_droppable(session, schemas, change, defined)
     states.drop(session, schemas, list(reversed(old.states)))
     definition.register(session, schemas, row.pgt_id, defined, row.definition_version + 1)
     meaning.apply(session, schemas, {**defined.settings, f"{schemas.prefix}.refreshing": "on"})
@@ -243,8 +240,18 @@ def _redefine(
         {one.pgt_id: one.refresh_no for one in member.sources if one.pgt_id is not None},
         member.changes,
     )
-    later = _change_identity(session, schemas, change, defined)
-    outcome = Runner(session, schemas, now, change.initiated_by).run(work)
+    later: list[str] = []
+
+    def prepare() -> None:
+        if change.constraints is not None:
+            constraints.drop_others(session, schemas, row.pgt_id, relation, change.constraints)
+        _change_relations(session, schemas, old, change, defined)
+        constraints.see_kept(session, schemas, row.pgt_id, relation)
+        later.extend(_change_identity(session, schemas, change, defined))
+
+    # Readers see the old content while the new is computed, and wait while it is written.
+    runner = Runner(session, schemas, now, change.initiated_by)
+    outcome = runner.run(replace(work, prepare=prepare))
     with constraints.violations(relation):
         for statement in later:
             session.execute(statement)
@@ -305,13 +312,41 @@ def _change_identity(
     return []
 
 
+def _changes(change: Change, defined: Definition) -> ColumnChanges:
+    changes = column_changes(stored_columns(change.row), defined.columns)
+    if changes is None:
+        raise AssertionError("the caller has checked that the columns can follow")
+    return changes
+
+
+def _see_droppable(
+    session: Session, schemas: Schemas, change: Change, defined: Definition
+) -> None:
+    """See that nothing reads a column that would be dropped, before anything is computed.
+
+    Raises:
+        HasDependants: something does.
+    """
+    values = {"relid": change.row.pgt_relid, "columns": list(_changes(change, defined).dropped)}
+    found = session.execute(queries(schemas)["readers_of_columns"], values)
+    if found:
+        detail = "\n".join(str(one["reads"]) for one in found)
+        raise _has_dependants(change.row.relation, detail)
+
+
+def _has_dependants(relation: str, detail: str | None) -> HasDependants:
+    return HasDependants(
+        f"a column of {relation} can't be dropped",
+        detail=detail,
+        hint="Drop what reads it, or keep the column.",
+    )
+
+
 def _change_relations(
     session: Session, schemas: Schemas, old: Member, change: Change, defined: Definition
 ) -> None:
     """Add and drop columns of the table and of its change log."""
-    changes = column_changes(stored_columns(change.row), defined.columns)
-    if changes is None:
-        raise AssertionError("the caller has checked that the columns can follow")
+    changes = _changes(change, defined)
     relations = [change.row.relation]
     if old.logged:
         relations.append(log_name(schemas, old.pgt_id))
@@ -323,11 +358,7 @@ def _change_relations(
     except DatabaseError as error:
         if error.sqlstate != DEPENDENT_OBJECTS:
             raise
-        raise HasDependants(
-            f"a column of {change.row.relation} can't be dropped",
-            detail=error.detail,
-            hint="Drop what reads it, or keep the column.",
-        ) from error
+        raise _has_dependants(change.row.relation, error.detail) from error
 
 
 def _alterations(schemas: Schemas, relation: str, changes: ColumnChanges) -> list[str]:

@@ -20,10 +20,11 @@ from trickle_runtime.refresh.members import Member, Observation
 from trickle_runtime.refresh.redefine import Change
 from trickle_runtime.refresh.result import RefreshResult
 
-FATAL = {"gone": SourceNotFound, "row_security": RowSecurity}
+FATAL = {"gone": SourceNotFound, "renamed": SourceNotFound, "row_security": RowSecurity}
 REDEFINE = frozenset({"swapped", "columns_changed"})  # the query may mean something else now
 HINTS = {
     "gone": "Create it again, or alter or drop the stream table.",
+    "renamed": "Rename it back, or alter the stream table with a query that uses the new name.",
     "row_security": "Grant BYPASSRLS to the runtime's role, or drop the policies.",
 }
 

@@ -15,7 +15,7 @@ from trickle_runtime.config import Schemas
 from trickle_runtime.db.session import Session
 from trickle_runtime.db.sql import quote_ident, render
 from trickle_runtime.errors import StreamTableNotFound
-from trickle_runtime.refresh import engine, meaning
+from trickle_runtime.refresh import engine, meaning, sources
 from trickle_runtime.refresh.members import Member, Observation, queries
 from trickle_runtime.refresh.result import VerifyResult
 
@@ -29,7 +29,9 @@ def verify(session: Session, schemas: Schemas, pgt_ids: Sequence[int]) -> list[V
 
     def compare(seen: Observation) -> None:
         for pgt_id in seen.members.keys() & set(pgt_ids):
-            found[pgt_id] = _compare(session, schemas, seen.members[pgt_id])
+            member = seen.members[pgt_id]
+            if sources.fatal(seen, member) is None:  # else the query can't be computed
+                found[pgt_id] = _compare(session, schemas, member)
 
     outcome = engine.run_pass(
         session,

@@ -12,7 +12,6 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from trickle_runtime import errors
 from trickle_runtime.capture import buffer, fingerprint, install, pending
 from trickle_runtime.catalog.models import Dependency
 from trickle_runtime.catalog.store import Store
@@ -194,24 +193,6 @@ def issues(session: PsycopgSession) -> Callable[[], list[str]]:
         found = fingerprint.check(session, S)
         session.commit()
         return [issue.kind for issue in found]
-
-    return check
-
-
-@pytest.fixture
-def supported(session: PsycopgSession) -> Callable[[str], bool]:
-    """``supported(expression)``: whether this build of the server can evaluate it."""
-
-    def check(statement: str) -> bool:
-        try:
-            session.execute(statement)
-        except errors.DatabaseError as error:
-            if error.sqlstate not in {"0A000", "42704"}:
-                raise
-            return False
-        finally:
-            session.rollback()
-        return True
 
     return check
 

@@ -35,7 +35,6 @@ HARMLESS = {
         " EXECUTE FUNCTION suppress_redundant_updates_trigger()"
     ),
     "grant": "GRANT SELECT ON app.t TO PUBLIC",
-    "renamed_table": "ALTER TABLE app.t RENAME TO u",
 }
 
 
@@ -54,6 +53,8 @@ ISSUES = {
     "retyped": ("ALTER TABLE app.t ALTER a TYPE bigint", "columns_changed"),
     "renamed": ("ALTER TABLE app.t RENAME a TO b", "columns_changed"),
     "dropped": ("ALTER TABLE app.t DROP a", "columns_changed"),
+    "renamed_table": ("ALTER TABLE app.t RENAME TO u", "renamed"),
+    "renamed_schema": ("ALTER SCHEMA app RENAME TO apps", "renamed"),
     "collation": ('ALTER TABLE app.t ALTER a TYPE text COLLATE "C"', "columns_changed"),
     "disabled": ("ALTER TABLE app.t DISABLE TRIGGER ALL", "trigger_changed"),
     "load_between": (
@@ -89,7 +90,7 @@ def test_issue(consumer, session, write, issues, name):
     statement, kind = ISSUES[name]
     write(statement.format(relid=kept.relid))
     assert issues() == [kind]
-    if kind in {"gone", "swapped"}:
+    if kind in {"gone", "renamed", "swapped"}:
         return
     install.repair(session, S, kept.relid, kind)
     assert issues() == []

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
+from psycopg import connect
+from psycopg.errors import QueryCanceled
 
 from trickle_runtime import errors
 from trickle_runtime.capture import fingerprint, install
@@ -131,6 +135,46 @@ def test_a_partition_that_was_away_for_a_while(consumer, session, write, partiti
     assert issues() == ["partitions_changed"]
     install.repair(session, S, kept.relid, "back")
     assert kept.refresh() == "difference"
+
+
+@pytest.fixture
+def detaching(database, wait_until):
+    """``detaching()``: p1 is left half-way detached, as by a cancelled DETACH … CONCURRENTLY."""
+
+    def detach() -> None:
+        with ThreadPoolExecutor() as pool, connect(database) as reader:
+            reader.execute("SELECT FROM p")
+            worker = connect(database, autocommit=True)
+            running = pool.submit(worker.execute, "ALTER TABLE p DETACH PARTITION p1 CONCURRENTLY")
+            with connect(database, autocommit=True) as watcher:
+                pending = "SELECT FROM pg_inherits WHERE inhdetachpending"
+                wait_until(lambda: watcher.execute(pending).fetchall())
+            worker.cancel()
+            with pytest.raises(QueryCanceled):
+                running.result()
+            worker.close()
+
+    return detach
+
+
+def test_a_detach_that_was_left_half_way(consumer, session, write, partitioned, issues, detaching):
+    """A5: readers of the parent see the rows of the partition no more."""
+    kept = consumer("p")
+    detaching()
+    assert issues() == ["partitions_changed"]
+    install.repair(session, S, kept.relid, "detaching")
+    assert issues() == []
+    assert kept.refresh() == "difference"
+    write("INSERT INTO p VALUES (15, 3); UPDATE p SET v = v + 1 WHERE k < 20")
+    assert kept.refresh() == "differential"
+    write("UPDATE p1 SET v = 0")
+    kept.refresh()
+    write("ALTER TABLE p DETACH PARTITION p1 FINALIZE")
+    assert set(issues()) <= {"partitions_changed"}
+    install.repair(session, S, kept.relid, "detached")
+    assert kept.refresh() == "difference"
+    write("UPDATE p SET v = v + 1; UPDATE p1 SET v = 5")
+    assert kept.refresh() == "differential"
 
 
 def test_a_new_partition(consumer, session, write, partitioned, issues):

@@ -190,6 +190,18 @@ def test_images_not_equality(consumer, write):
     assert kept.refresh() == "differential"
 
 
+@pytest.mark.parametrize("changed", ["id < 500", "id > 500", "id BETWEEN 300 AND 700"])
+def test_rows_of_a_large_update_that_stay(consumer, write, changed):
+    """What an UPDATE touches without changing it is no change, wherever it stands."""
+    write(
+        "CREATE TABLE t (id int, v int); INSERT INTO t SELECT i, 0 FROM generate_series(1, 999) i"
+    )
+    kept = consumer("t")
+    write(f"UPDATE t SET v = 1 WHERE {changed}; UPDATE t SET v = 1")
+    assert kept.pending().changes == 999
+    assert kept.refresh() == "differential"
+
+
 def test_images_under_a_nondeterministic_collation(consumer, write, supported):
     create = (
         "CREATE COLLATION ci (provider = icu, locale = 'und-u-ks-level2', deterministic = false)"

@@ -83,6 +83,44 @@ def test_columns_added_and_dropped(rt, sql, totals, oracle):
     oracle(rt, "above")
 
 
+EDITS = {
+    "added": TOTALS.replace("AS total", "AS total, max(slow(o.id)) AS last"),
+    "dropped": TOTALS.replace("count(*) AS n, sum(o.amount)", "sum(slow(o.amount))"),
+    "another key": TOTALS.replace("c.region,", "max(c.region) AS region,").replace(
+        "sum(o.amount)", "sum(slow(o.amount))"
+    ),
+}
+
+
+@pytest.mark.parametrize("edit", EDITS)
+def test_readers_see_the_old_content_until_the_new_is_computed(
+    rt, sql, other, totals, oracle, edit, wait_until
+):
+    sql(
+        "CREATE FUNCTION slow(anyelement) RETURNS anyelement IMMUTABLE LANGUAGE plpgsql AS $$"
+        " BEGIN PERFORM pg_advisory_xact_lock_shared(7); RETURN $1; END $$",
+        "SELECT pg_advisory_lock(7)",
+    )
+    before = oid(sql)
+    altering = threading.Thread(
+        target=other.alter_stream_table, args=["totals"], kwargs={"query": EDITS[edit]}
+    )
+    altering.start()
+    waiting = "SELECT true FROM pg_locks WHERE locktype = 'advisory' AND objid = 7 AND NOT granted"
+    try:
+        wait_until(lambda: sql.value(waiting))
+        sql("LOCK TABLE totals IN ACCESS SHARE MODE NOWAIT")
+        assert sql.value("SELECT sum(n) FROM totals") == 60
+    finally:
+        sql("SELECT pg_advisory_unlock(7)")
+        altering.join()
+    assert oid(sql) == before
+    oracle(rt, "totals")
+    sql("DELETE FROM orders WHERE id % 2 = 0")
+    assert rt.refresh("totals").action == "DIFFERENTIAL"
+    oracle(rt, "totals")
+
+
 def test_dropping_a_column_that_is_read(rt, sql, totals, oracle):
     rt.create_stream_table("public.above", "SELECT n FROM totals")
     with pytest.raises(HasDependants):

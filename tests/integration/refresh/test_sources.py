@@ -64,6 +64,40 @@ def test_dropped_source_is_an_error_of_its_readers_only(rt, sql, totals, oracle)
     oracle(rt, "totals")
 
 
+@pytest.mark.parametrize(
+    ("there", "name", "back"),
+    [
+        ("ALTER TABLE orders RENAME TO sold", "public.sold", "ALTER TABLE sold RENAME TO orders"),
+        (
+            "ALTER TABLE orders SET SCHEMA shop",
+            "shop.orders",
+            "ALTER TABLE shop.orders SET SCHEMA public",
+        ),
+    ],
+)
+def test_renamed_source(rt, sql, totals, oracle, there, name, back):
+    """C21: an error that says the new name, and two ways back."""
+    sql("CREATE SCHEMA shop", there, f"INSERT INTO {name} VALUES (1000, 1, 5)")
+    with pytest.raises(SourceNotFound, match=f"orders.* is {name} now"):
+        rt.refresh("totals")
+    status = rt.status("totals")[0]
+    assert (status.status, name in (status.last_error or "")) == ("error", True)
+    assert {one.name for one in rt.refresh_all() if one.status == "failed"} == {"public.totals"}
+    with pytest.raises(SourceNotFound, match="now"):
+        rt.verify("totals")
+    with pytest.raises(SourceNotFound, match="now"):
+        rt.repair("totals")
+    sql(back)
+    assert rt.refresh("totals").action == "DIFFERENTIAL"
+    oracle(rt, "totals")
+    sql(there)
+    rt.alter_stream_table("totals", query=TOTALS.replace("orders", name))
+    oracle(rt, "totals")
+    sql(f"DELETE FROM {name} WHERE id = 1000")
+    assert rt.refresh("totals").action == "DIFFERENTIAL"
+    oracle(rt, "totals")
+
+
 def test_used_columns_are_protected(rt, sql, totals):
     with pytest.raises(DatabaseError) as raised:
         sql("ALTER TABLE orders DROP COLUMN amount")

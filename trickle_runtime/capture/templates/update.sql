@@ -4,14 +4,19 @@
 DECLARE
     pgt_differ boolean;
     pgt_many boolean;
+    pgt_count bigint;
 BEGIN
     SELECT {differ}, EXISTS (SELECT FROM pgt_new OFFSET 1) INTO pgt_differ, pgt_many
     FROM (SELECT * FROM {old_rows} LIMIT 1) o CROSS JOIN (SELECT * FROM {new_rows} LIMIT 1) n;
     IF pgt_many THEN
-        -- Pairing costs as much as writing; a sample tells whether it is worth that.
+        -- Pairing costs as much as writing; a sample from three places tells whether it is worth that.
+        SELECT count(*) INTO pgt_count FROM pgt_new;
         IF EXISTS (
-            SELECT FROM (SELECT *, row_number() OVER () AS place FROM {old_rows} LIMIT 64) o
-            JOIN (SELECT *, row_number() OVER () AS place FROM {new_rows} LIMIT 64) n ON n.place = o.place
+            SELECT FROM (VALUES (0), (pgt_count / 2), (greatest(pgt_count - 32, 0))) AS sample (place)
+            CROSS JOIN LATERAL (SELECT *, row_number() OVER () AS row FROM (
+                SELECT * FROM {old_rows} OFFSET sample.place LIMIT 32) o) o
+            JOIN LATERAL (SELECT *, row_number() OVER () AS row FROM (
+                SELECT * FROM {new_rows} OFFSET sample.place LIMIT 32) n) n ON n.row = o.row
             WHERE NOT {differ}
         ) THEN
             -- Planned each time: a plan kept from a small statement would join large ones by nested loops.

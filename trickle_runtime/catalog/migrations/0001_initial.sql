@@ -260,7 +260,8 @@ BEGIN
         ), state AS MATERIALIZED (
             SELECT * FROM pgtrickle.pgt_source_state((SELECT array_agg(relid) FROM used))
         ), found AS (
-            SELECT used.relid, used.name, c.oid IS NOT NULL AS present, s.capture_mode, s.fingerprint, state.state,
+            SELECT used.relid, used.name, c.oid IS NOT NULL AS present,
+                quote_ident(n.nspname) || '.' || quote_ident(c.relname) AS now, s.capture_mode, s.fingerprint, state.state,
                 -- Both ways of quoting a name: only where needed, and always.
                 used.name IN (quote_ident(n.nspname) || '.' || quote_ident(c.relname),
                     '"' || replace(n.nspname, '"', '""') || '"."' || replace(c.relname, '"', '""') || '"') AS in_place,
@@ -289,6 +290,7 @@ BEGIN
         SELECT found.kind, found.message INTO kind, message FROM (VALUES
             (new_relid IS NOT NULL, 'swapped', r.name || ' is another relation now'),
             (NOT r.present, 'gone', r.name || ' does not exist any more'),
+            (NOT r.in_place, 'renamed', r.name || ' is ' || r.now || ' now'),
             (r.secured, 'row_security', 'row security policies of ' || r.name || ' apply to us'),
             (r.alien, 'foreign_cluster', 'the frontier or the capture was made in another cluster'),
             (r.capture_mode IS NULL, 'trigger_changed', 'changes of ' || r.name || ' are not captured'),
@@ -305,7 +307,7 @@ BEGIN
                 'the server was restarted and may have emptied the unlogged table ' || r.name)
         ) AS found (applies, kind, message)
         WHERE found.applies AND (r.capture_mode IS DISTINCT FROM 'poll'
-            OR found.kind IN ('swapped', 'gone', 'row_security', 'foreign_cluster'))
+            OR found.kind IN ('swapped', 'gone', 'renamed', 'row_security', 'foreign_cluster'))
         LIMIT 1;
         IF kind IS NOT NULL THEN
             RETURN NEXT;
@@ -334,22 +336,22 @@ BEGIN
         -- Few stream tables have frontiers of their own, and a transaction has few rows or very many. A buffer that is
         -- gone by now was dropped with the last stream table that reads it.
         BEGIN
-        RETURN QUERY EXECUTE format($q$
-            WITH wanted AS MATERIALIZED (
-                SELECT f.pgt_id, f.snapshot, f.snapshot::text AS image
-                FROM pgtrickle.pgt_frontiers f JOIN pgtrickle.pgt_dependencies d ON d.pgt_id = f.pgt_id
-                WHERE d.source_relid = $1 AND ($2 IS NULL OR f.pgt_id = ANY ($2))
-            ), transactions AS MATERIALIZED (
-                SELECT b.xid, count(*) FILTER (WHERE b.op <> 'A') AS changes
-                FROM pgtrickle_changes.%I b GROUP BY b.xid
-            ), counted AS (
-                SELECT w.image, sum(t.changes)::bigint AS changes
-                FROM (SELECT DISTINCT ON (image) image, snapshot FROM wanted ORDER BY image) w
-                JOIN transactions t ON NOT pg_visible_in_snapshot(t.xid, w.snapshot)
-                GROUP BY w.image
-            )
-            SELECT w.pgt_id, $1, c.changes, NULL, NULL, false FROM counted c JOIN wanted w ON w.image = c.image
-        $q$, r.buffer_name) USING r.source_relid, p_ids;
+            RETURN QUERY EXECUTE format($q$
+                WITH wanted AS MATERIALIZED (
+                    SELECT f.pgt_id, f.snapshot, f.snapshot::text AS image
+                    FROM pgtrickle.pgt_frontiers f JOIN pgtrickle.pgt_dependencies d ON d.pgt_id = f.pgt_id
+                    WHERE d.source_relid = $1 AND ($2 IS NULL OR f.pgt_id = ANY ($2))
+                ), transactions AS MATERIALIZED (
+                    SELECT b.xid, count(*) FILTER (WHERE b.op <> 'A') AS changes
+                    FROM pgtrickle_changes.%I b GROUP BY b.xid
+                ), counted AS (
+                    SELECT w.image, sum(t.changes)::bigint AS changes
+                    FROM (SELECT DISTINCT ON (image) image, snapshot FROM wanted ORDER BY image) w
+                    JOIN transactions t ON NOT pg_visible_in_snapshot(t.xid, w.snapshot)
+                    GROUP BY w.image
+                )
+                SELECT w.pgt_id, $1, c.changes, NULL, NULL, false FROM counted c JOIN wanted w ON w.image = c.image
+            $q$, r.buffer_name) USING r.source_relid, p_ids;
         EXCEPTION WHEN undefined_table THEN NULL;
         END;
     END LOOP;
@@ -365,12 +367,12 @@ BEGIN
         WHERE (p_ids IS NULL OR d.pgt_id = ANY (p_ids)) AND pg_relation_size(c.oid) > 0
     LOOP
         BEGIN
-        RETURN QUERY EXECUTE format($q$
-            SELECT $1, $2, sum(n)::bigint, NULL, NULL, false FROM (
-                SELECT greatest(sum(l.__pgt_w) FILTER (WHERE l.__pgt_w > 0), -sum(l.__pgt_w) FILTER (WHERE l.__pgt_w < 0)) AS n
-                FROM pgtrickle_changes.%I l WHERE l.__pgt_refresh > $3 GROUP BY l.__pgt_refresh
-            ) refreshes HAVING count(*) > 0
-        $q$, r.relname) USING r.pgt_id, r.source_relid, r.consumed;
+            RETURN QUERY EXECUTE format($q$
+                SELECT $1, $2, sum(n)::bigint, NULL, NULL, false FROM (
+                    SELECT greatest(sum(l.__pgt_w) FILTER (WHERE l.__pgt_w > 0), -sum(l.__pgt_w) FILTER (WHERE l.__pgt_w < 0)) AS n
+                    FROM pgtrickle_changes.%I l WHERE l.__pgt_refresh > $3 GROUP BY l.__pgt_refresh
+                ) refreshes HAVING count(*) > 0
+            $q$, r.relname) USING r.pgt_id, r.source_relid, r.consumed;
         EXCEPTION WHEN undefined_table THEN NULL;
         END;
     END LOOP;

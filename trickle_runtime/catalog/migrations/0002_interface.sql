@@ -26,7 +26,7 @@ INSERT INTO pgtrickle.pgt_settings (name, value, description) VALUES
 CREATE FUNCTION pgtrickle.keep_fuse_state() RETURNS trigger
 LANGUAGE plpgsql AS $$
 BEGIN
-    IF NEW.fuse_mode = 'off' THEN
+    IF NEW.fuse_mode = 'off' AND (NEW.fuse_state <> 'blown' OR NOT pgtrickle.blown_by_gate(NEW.pgt_id)) THEN
         NEW.fuse_state := 'disabled';
     ELSIF NEW.fuse_state = 'disabled' THEN
         NEW.fuse_state := 'armed';
@@ -204,6 +204,11 @@ BEGIN
         RAISE EXCEPTION 'the fuse of % is not blown', pgtrickle.stream_table_name(id)
             USING ERRCODE = 'object_not_in_prerequisite_state', DETAIL = format('It is %s.', state);
     END IF;
+    UPDATE pgtrickle.pgt_gates g
+    SET accepted = CASE $2 WHEN 'apply' THEN greatest(g.accepted, g.found)
+                           WHEN 'reinitialize' THEN 0 ELSE g.accepted END,
+        found = NULL
+    WHERE g.pgt_id = id;
     UPDATE pgtrickle.pgt_stream_tables s
     SET fuse_state = 'armed',
         fuse_exempt = $2 <> 'skip_changes',
@@ -292,6 +297,10 @@ CREATE FUNCTION pgtrickle.error_remediation(code text) RETURNS text
 LANGUAGE sql IMMUTABLE AS $$
     SELECT CASE
         WHEN $1 = 'TR401' THEN 'Look at the backlog, then reset the fuse: reset_fuse(name, action).'
+        WHEN $1 = 'TR405' THEN 'Correct the data, then reset the fuse: reset_fuse(name, ''reinitialize''); or ''apply'', which '
+                               'accepts these failures.'
+        WHEN $1 = 'TR406' THEN 'Rows of the query violate its unique_key or a constraint: correct the sources, the query or '
+                               'the constraint.'
         WHEN $1 = 'TR402' THEN 'Something else wrote to the stream table: trickle-runtime repair NAME.'
         WHEN $1 = 'TR303' THEN 'Grant BYPASSRLS to the runtime''s role, or drop the policies of the source.'
         WHEN $1 LIKE 'TR1%' THEN 'Change the query or the option: trickle-runtime validate names the construct.'

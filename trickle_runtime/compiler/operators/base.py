@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 from sqlglot import exp
@@ -140,3 +140,34 @@ class Operator(ABC):
             if node.table == alias
         )
         return frozenset(found)
+
+
+@dataclass(frozen=True)
+class PassThrough(Operator):
+    """An operator that shows the columns of one input and decides on its rows alone."""
+
+    alias: str
+    child: Operator
+
+    @property
+    def columns(self) -> tuple[Column, ...]:
+        """The child's."""
+        return self.child.columns
+
+    @property
+    def keys(self) -> tuple[frozenset[str], ...]:
+        """The child's."""
+        return self.child.keys
+
+    @property
+    def inputs(self) -> tuple[Operator, ...]:
+        """The child."""
+        return (self.child,)
+
+    def needs(self, needed: frozenset[str]) -> dict[str, frozenset[str]]:
+        """What is needed above, and what the expressions read."""
+        return {self.child.alias: needed | self.used(self.child.alias)}
+
+    def keep(self, needed: frozenset[str], inputs: Mapping[str, Operator]) -> Operator:
+        """The same over the pruned child."""
+        return replace(self, child=inputs[self.child.alias])

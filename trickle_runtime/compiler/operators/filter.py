@@ -7,38 +7,21 @@ Linear: the predicate is applied to the child's delta and nothing else is read.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from sqlglot import exp
 
 from trickle_runtime.compiler.context import Context
-from trickle_runtime.compiler.operators.base import Column, Operator, Pairs
+from trickle_runtime.compiler.operators.base import Pairs, PassThrough
 from trickle_runtime.compiler.term import Binding, Relation, bind, restrict
 
 
 @dataclass(frozen=True)
-class Filter(Operator):
+class Filter(PassThrough):
     """Rows of ``child`` for which ``predicate`` is true."""
 
-    alias: str
-    child: Operator
     predicate: exp.Expr
-
-    @property
-    def columns(self) -> tuple[Column, ...]:
-        """The child's."""
-        return self.child.columns
-
-    @property
-    def keys(self) -> tuple[frozenset[str], ...]:
-        """The child's."""
-        return self.child.keys
-
-    @property
-    def inputs(self) -> tuple[Operator, ...]:
-        """The child."""
-        return (self.child,)
 
     def expressions(self) -> Iterator[exp.Expr]:
         """The predicate."""
@@ -62,14 +45,6 @@ class Filter(Operator):
             old=_both(pairs.old, self._bound(pairs.old_columns)),
             new=_both(pairs.new, self._bound(pairs.new_columns)),
         )
-
-    def needs(self, needed: frozenset[str]) -> dict[str, frozenset[str]]:
-        """What is needed above, and what the predicate reads."""
-        return {self.child.alias: needed | self.used(self.child.alias)}
-
-    def keep(self, needed: frozenset[str], inputs: Mapping[str, Operator]) -> Operator:
-        """Filter the pruned child."""
-        return replace(self, child=inputs[self.child.alias])
 
     def _filter(self, relation: Relation) -> Relation:
         alias = self.child.alias

@@ -13,33 +13,16 @@ from dataclasses import dataclass, replace
 
 from trickle_runtime.compiler import bags
 from trickle_runtime.compiler.context import Context
-from trickle_runtime.compiler.operators.base import Column, Operator
+from trickle_runtime.compiler.operators.base import Operator, PassThrough
 from trickle_runtime.compiler.result import OutputColumn
 from trickle_runtime.compiler.term import WEIGHT, FromItem, Relation, Term, ref, union
 
 
 @dataclass(frozen=True)
-class Net(Operator):
+class Net(PassThrough):
     """The rows of ``child``, whose delta is netted; ``identity`` has the facts on its columns."""
 
-    alias: str
-    child: Operator
     identity: tuple[OutputColumn, ...]
-
-    @property
-    def columns(self) -> tuple[Column, ...]:
-        """The child's."""
-        return self.child.columns
-
-    @property
-    def keys(self) -> tuple[frozenset[str], ...]:
-        """The child's."""
-        return self.child.keys
-
-    @property
-    def inputs(self) -> tuple[Operator, ...]:
-        """The child."""
-        return (self.child,)
 
     def current(self, out: Context) -> Relation:
         """The child's rows."""
@@ -56,10 +39,6 @@ class Net(Operator):
         columns = {n: ref(self.alias, n) for n in names}
         term = Term((FromItem(name, self.alias),), dict(columns))
         return (replace(term, weights=(ref(self.alias, WEIGHT),)),)
-
-    def needs(self, needed: frozenset[str]) -> dict[str, frozenset[str]]:
-        """The same columns."""
-        return {self.child.alias: needed}
 
     def keep(self, needed: frozenset[str], inputs: Mapping[str, Operator]) -> Operator:
         """Net the columns that are left."""

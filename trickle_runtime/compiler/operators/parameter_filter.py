@@ -19,7 +19,7 @@ from sqlglot import exp
 from trickle_runtime.compiler.context import Context
 from trickle_runtime.compiler.dialect import render
 from trickle_runtime.compiler.joining import current_term, delta_term
-from trickle_runtime.compiler.operators.base import Column, Operator
+from trickle_runtime.compiler.operators.base import Operator, PassThrough
 from trickle_runtime.compiler.template import comma, fill, ident
 from trickle_runtime.compiler.term import (
     Binding,
@@ -42,26 +42,14 @@ _RANGES = (exp.LT, exp.LTE, exp.GT, exp.GTE)
 
 
 @dataclass(frozen=True)
-class ParameterFilter(Operator):
+class ParameterFilter(PassThrough):
     """Rows of ``child`` for which ``predicate`` holds with the one row of ``parameters``.
 
     The delta of ``parameters`` is netted.
     """
 
-    alias: str
-    child: Operator
     parameters: Operator
     predicate: exp.Expr
-
-    @property
-    def columns(self) -> tuple[Column, ...]:
-        """The child's."""
-        return self.child.columns
-
-    @property
-    def keys(self) -> tuple[frozenset[str], ...]:
-        """The child's."""
-        return self.child.keys
 
     @property
     def inputs(self) -> tuple[Operator, ...]:

@@ -8,36 +8,18 @@ so that a join of a relation with itself is a join of two inputs with the same d
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from trickle_runtime.compiler.context import Context
-from trickle_runtime.compiler.operators.base import Column, Operator, Pairs
+from trickle_runtime.compiler.operators.base import Pairs, PassThrough
 from trickle_runtime.compiler.term import WEIGHT, FromItem, Relation, Term, ref, union
 
 
 @dataclass(frozen=True)
-class Reference(Operator):
+class Reference(PassThrough):
     """The rows of ``child``; ``shared`` says that others read it as well."""
 
-    alias: str
-    child: Operator
     shared: bool = True
-
-    @property
-    def columns(self) -> tuple[Column, ...]:
-        """The child's."""
-        return self.child.columns
-
-    @property
-    def keys(self) -> tuple[frozenset[str], ...]:
-        """The child's."""
-        return self.child.keys
-
-    @property
-    def inputs(self) -> tuple[Operator, ...]:
-        """The child."""
-        return (self.child,)
 
     def current(self, out: Context) -> Relation:
         """The child's rows as one FROM item."""
@@ -58,14 +40,6 @@ class Reference(Operator):
     def pairs(self, out: Context) -> Pairs | None:
         """The child's, where nobody else reads it."""
         return None if self.shared else self.child.pairs(out)
-
-    def needs(self, needed: frozenset[str]) -> dict[str, frozenset[str]]:
-        """The same columns."""
-        return {self.child.alias: needed}
-
-    def keep(self, needed: frozenset[str], inputs: Mapping[str, Operator]) -> Operator:
-        """The pruned child."""
-        return replace(self, child=inputs[self.child.alias])
 
     @property
     def _names(self) -> list[str]:

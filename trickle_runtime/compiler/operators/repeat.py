@@ -8,14 +8,14 @@ distinct row as often as the counts of both sides say.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from sqlglot import exp
 
 from trickle_runtime.compiler.context import Context
 from trickle_runtime.compiler.dialect import render
-from trickle_runtime.compiler.operators.base import Column, Operator
+from trickle_runtime.compiler.operators.base import PassThrough
 from trickle_runtime.compiler.template import fill
 from trickle_runtime.compiler.term import FromItem, Relation, bind
 
@@ -23,27 +23,15 @@ _SERIES = "generate_series(1, $times)"
 
 
 @dataclass(frozen=True)
-class Repeat(Operator):
+class Repeat(PassThrough):
     """Each row of ``child`` as often as ``times`` says, which is never negative."""
 
-    alias: str
-    child: Operator
     times: exp.Expr
-
-    @property
-    def columns(self) -> tuple[Column, ...]:
-        """The child's."""
-        return self.child.columns
 
     @property
     def keys(self) -> tuple[frozenset[str], ...]:
         """None."""
         return ()
-
-    @property
-    def inputs(self) -> tuple[Operator, ...]:
-        """The child."""
-        return (self.child,)
 
     def expressions(self) -> Iterator[exp.Expr]:
         """The number."""
@@ -76,11 +64,3 @@ class Repeat(Operator):
             )
             for term in self.child.delta(out)
         )
-
-    def needs(self, needed: frozenset[str]) -> dict[str, frozenset[str]]:
-        """What is needed above, and what the number reads."""
-        return {self.child.alias: needed | self.used(self.child.alias)}
-
-    def keep(self, needed: frozenset[str], inputs: Mapping[str, Operator]) -> Operator:
-        """Repeat the pruned child's rows."""
-        return replace(self, child=inputs[self.child.alias])

@@ -14,7 +14,7 @@ from sqlglot import exp
 
 from trickle_runtime.compiler.operators.aggregate import Aggregate
 from trickle_runtime.compiler.planning.correlation import Domain, Planned, complete
-from trickle_runtime.compiler.planning.from_clause import conjuncts
+from trickle_runtime.compiler.planning.gathered import conjuncts
 from trickle_runtime.compiler.planning.grouping import Call, aggregate_calls, plan_aggregate
 from trickle_runtime.compiler.planning.relations import Ctes
 from trickle_runtime.compiler.planning.scope import (

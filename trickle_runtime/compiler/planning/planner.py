@@ -192,8 +192,6 @@ class Planner:
         raise NotIncremental("UNSUPPORTED", type(tree).__name__)
 
     def _plan_select(self, select: exp.Select, ctes: Ctes, domain: Domain | None) -> Planned:
-        if select.args.get("laterals"):
-            raise NotIncremental("LATERAL", "LATERAL VIEW")
         select = inline_windows(select)
         if _any_rows(select):
             return self._first_of_one(select, ctes, domain)
@@ -251,7 +249,7 @@ class Planner:
         """One GROUP BY per set, united, and what is left of the query above."""
         if domain is not None:
             raise NotIncremental("GROUPING_SETS", "grouping sets in a correlated query")
-        source = self._from.join(self._from.gather(select, ctes, None, []))
+        source = self._from.gather(select, ctes, None, []).join(self.tools)
         select = grouping_sets.qualified(select, source.scope)
         sets = grouping_sets.expand(select, self.most_sets)
 

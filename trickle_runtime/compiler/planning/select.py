@@ -20,7 +20,8 @@ from trickle_runtime.compiler.planning.correlation import (
     rejects_null,
 )
 from trickle_runtime.compiler.planning.fragments import unique
-from trickle_runtime.compiler.planning.from_clause import FromPlanner, conjuncts
+from trickle_runtime.compiler.planning.from_clause import FromPlanner
+from trickle_runtime.compiler.planning.gathered import conjuncts
 from trickle_runtime.compiler.planning.grouping import aggregate_calls, plan_distinct
 from trickle_runtime.compiler.planning.groups import Grouped, GroupPlanner
 from trickle_runtime.compiler.planning.relations import Ctes
@@ -156,7 +157,7 @@ class SelectPlanner:
                 gathered.carried = place.carried
         scope = gathered.scope
         resolved = [scope.resolve(self.queries.plain(c)) for c in early]
-        return self.from_planner.join(gathered, resolved), rest
+        return gathered.join(self.tools, resolved), rest
 
     def _above(self, condition: exp.Expr) -> bool:
         """Whether a condition can't be part of the flat join."""

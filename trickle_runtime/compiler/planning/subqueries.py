@@ -31,7 +31,8 @@ from trickle_runtime.compiler.planning.correlation import (
     join_by_condition,
     make_domain,
 )
-from trickle_runtime.compiler.planning.from_clause import FromPlanner, conjuncts
+from trickle_runtime.compiler.planning.from_clause import FromPlanner
+from trickle_runtime.compiler.planning.gathered import conjuncts
 from trickle_runtime.compiler.planning.grouping import aggregate_calls, counting, plan_aggregate
 from trickle_runtime.compiler.planning.relations import Ctes
 from trickle_runtime.compiler.planning.scope import (
@@ -293,7 +294,7 @@ class SubqueryPlanner:
             return None
         own = [c for c in conditions if c not in correlated]
         gathered = self.from_planner.gather(query, ctes, None, own)
-        source = self.queries.where(self.from_planner.join(gathered), own, ctes)
+        source = self.queries.where(gathered.join(self.tools), own, ctes)
         values = [source.resolve(self.queries.plain(o.unalias())) for o in query.expressions]
         names = [f"c{i}" for i in range(len(values))]
         needed = {
