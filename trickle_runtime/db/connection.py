@@ -87,6 +87,11 @@ class PsycopgSession:
         with _translated():
             self.connection.cancel_safe(timeout=5)
 
+    @property
+    def announced_pid(self) -> int:
+        """The process id that the server, or a pooler in its place, gave when it let us in."""
+        return self.connection.info.backend_pid
+
     def close(self) -> None:
         """Close the connection; an open transaction is rolled back by the server."""
         self.connection.close()

@@ -46,3 +46,13 @@ class AutocommitSession(Session, Protocol):
     def autocommit(self, sql: str, params: Mapping[str, object] | None = None) -> list[Row]:
         """Run one statement outside any transaction, in one round trip; none may be open."""
         ...
+
+
+@runtime_checkable
+class DirectSession(Session, Protocol):
+    """A session that knows which backend the other side of its socket said it was."""
+
+    @property
+    def announced_pid(self) -> int:
+        """The process id in the server's first messages (manual, 55.7, BackendKeyData)."""
+        ...

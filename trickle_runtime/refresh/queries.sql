@@ -385,6 +385,15 @@ WITH findings (position, checked, severity, message, remedy) AS (
     JOIN pg_class bc ON bc.relname = b.buffer_name AND bc.relnamespace = 'pgtrickle_changes'::regnamespace
     WHERE pg_table_size(bc.oid) > 1024 * 1024 * 1024
     UNION ALL
+    SELECT DISTINCT 5, 'type', 'INFO', t.oid::regtype || ' is used by ' || n.nspname || '.' || quote_ident(bc.relname)
+               || ', so that DROP TYPE refuses', 'It goes with the last stream table that reads such a column.'
+    FROM pg_class bc JOIN pg_namespace n ON n.oid = bc.relnamespace
+    JOIN pg_attribute a ON a.attrelid = bc.oid AND a.attnum > 0 AND NOT a.attisdropped
+    JOIN pg_type e ON e.oid = a.atttypid
+    JOIN pg_type t ON t.oid = CASE WHEN e.typelem <> 0 AND e.typlen = -1 THEN e.typelem ELSE e.oid END
+    WHERE n.nspname IN ('pgtrickle_changes', 'pgtrickle_state') AND bc.relkind = 'r' AND t.typtype IN ('e', 'c', 'r', 'd')
+          AND t.typnamespace <> 'pg_catalog'::regnamespace
+    UNION ALL
     SELECT 6, 'worker', 'WARNING', 'worker ' || w.worker_id || ' on ' || w.host || ' has been silent since ' || w.heartbeat_at,
            'It ended without a word; another daemon removes it, or: trickle-runtime cleanup.'
     FROM pgtrickle.pgt_workers w WHERE w.heartbeat_at < now() - interval '2 minutes'
