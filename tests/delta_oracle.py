@@ -83,7 +83,7 @@ def _compare(rt: Runtime, name: str, statement: str) -> list[dict[str, object]]:
             "relation": facts["relation"],
             "delta": DELTA_TABLE,
             "names": ", ".join(names),
-            "texts": ", ".join(f"q.{n}::text AS {n}" for n in names),
+            "texts": ", ".join(f'q.{n}::text COLLATE "C" AS {n}' for n in names),
         }
         return session.execute(statement.format(**texts))
     finally:

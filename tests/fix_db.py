@@ -9,6 +9,7 @@ from __future__ import annotations
 import itertools
 import os
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -208,3 +209,26 @@ def _install(dsn: str) -> None:
 
 def _as_role(dsn: str, role: str) -> str:
     return make_conninfo(dsn, user=role, password="trickle")
+
+
+@pytest.fixture
+def half_detach(database: str, wait_until: Callable[..., object]) -> Callable[[str, str], None]:
+    """``half_detach(table, partition)``: as a cancelled DETACH … CONCURRENTLY leaves it."""
+
+    def detach(table: str, partition: str) -> None:
+        text = f"ALTER TABLE {table} DETACH PARTITION {partition} CONCURRENTLY"
+        pending = "SELECT FROM pg_inherits WHERE inhdetachpending"
+        with (
+            ThreadPoolExecutor() as pool,
+            psycopg.connect(database, autocommit=True) as worker,
+            psycopg.connect(database, autocommit=True) as watcher,
+            psycopg.connect(database) as reader,
+        ):
+            reader.execute(f"SELECT FROM {table}")
+            running = pool.submit(worker.execute, text)
+            wait_until(lambda: watcher.execute(pending).fetchall())
+            worker.cancel()
+            with pytest.raises(psycopg.errors.QueryCanceled):
+                running.result()
+
+    return detach

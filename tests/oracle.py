@@ -50,7 +50,7 @@ def differences(
             relation=relation,
             query=query.strip().rstrip(";") + "\n",  # the newline ends a trailing line comment
             names=", ".join(names),
-            texts=", ".join(f"{name}::text" for name in names),
+            texts=", ".join(f'{name}::text COLLATE "C"' for name in names),
         )
     )
     session.commit()

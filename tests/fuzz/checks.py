@@ -178,7 +178,7 @@ def sqlancer(
         "relation": name,
         "query": query + "\n",
         "names": ", ".join(names),
-        "texts": ", ".join(f"q.{n}::text AS {n}" for n in names),
+        "texts": ", ".join(f'q.{n}::text COLLATE "C" AS {n}' for n in names),
         "test": test,
     }
     try:

@@ -26,10 +26,19 @@ FOLDER = Path(__file__).parents[1] / "cases" / "operators"
 WAYS = ("end", "each", "open")
 
 
+class Once(yaml.SafeLoader):
+    """Refuses a key that is there twice, of which YAML keeps the last."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        keys = [self.construct_object(key, deep=deep) for key, _ in node.value]
+        assert len(keys) == len(set(keys)), f"a key is there twice: {sorted(map(str, keys))}"
+        return super().construct_mapping(node, deep)
+
+
 def _cases() -> list[Any]:
     found: list[Any] = []
     for file in sorted(FOLDER.glob("*.yml")):
-        content = yaml.safe_load(file.read_text(encoding="utf-8"))
+        content = yaml.load(file.read_text(encoding="utf-8"), Once)
         assert content["operator"] == file.stem
         for name, case in content["cases"].items():
             merged = {"setup": content.get("setup", ""), **case}

@@ -199,6 +199,8 @@ class _Analyser:
         relations = self.reader.relations(view)
         rows = self.reader.columns(view)
         names = [str(row["name"]) for row in rows]
+        if not names:
+            raise InvalidQuery("the query has no columns", hint="Select at least one.")
         if force_full:
             root, reasons = None, self._restless(canonical, relations)
         else:

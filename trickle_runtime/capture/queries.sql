@@ -198,10 +198,11 @@ SELECT s.source_relid::bigint AS source_relid, s.source_name
 FROM pgtrickle.pgt_sources s
 WHERE s.source_relid = ANY (%(relids)s::oid[]) AND s.fingerprint ->> 'kind' LIKE 'p%%'
     AND ARRAY(SELECT p.relid::oid::text FROM pg_partition_tree(s.source_relid) p
-        WHERE p.parentrelid IS NOT NULL ORDER BY p.relid::oid::text COLLATE "C")
-    <> ARRAY(SELECT key FROM jsonb_object_keys(
-        CASE WHEN s.fingerprint ->> 'partitions' IS NULL THEN '{}' ELSE s.fingerprint -> 'partitions' END) key
-        ORDER BY key COLLATE "C")
+        WHERE p.relid <> s.source_relid ORDER BY p.relid::oid::text COLLATE "C")
+    <> ARRAY(SELECT member.key FROM jsonb_each_text(
+        CASE WHEN s.fingerprint ->> 'partitions' IS NULL THEN '{}' ELSE s.fingerprint -> 'partitions' END) member
+        WHERE member.value NOT LIKE '%% true %%'  -- being detached: no partition any more
+        ORDER BY member.key COLLATE "C")
 
 -- name: vanished_stream_tables
 SELECT t.pgt_id FROM pgtrickle.pgt_stream_tables t

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from trickle_runtime.compiler.identity import hash_expression, row
+from trickle_runtime.compiler.identity import hash_expression, image, row
 from trickle_runtime.compiler.result import OutputColumn
 from trickle_runtime.compiler.template import column, comma, fill, ident
 
@@ -40,7 +40,7 @@ def net(columns: Sequence[OutputColumn], rows: str) -> str:
         name = ident(item.name)
         if item.equality:
             outputs.append(name)
-            by += [name] if item.exact else [name, f"{name}::text"]
+            by += [name] if item.exact else [name, image(name)]
         else:
             outputs.append(f"({name}::text)::{item.type} AS {name}")
             by.append(f"{name}::text")

@@ -14,7 +14,7 @@ from sqlglot import exp
 from trickle_runtime.compiler.aggregates import Slot
 from trickle_runtime.compiler.context import Context
 from trickle_runtime.compiler.dialect import render
-from trickle_runtime.compiler.identity import hash_expression, match_key, needs_hash, row
+from trickle_runtime.compiler.identity import hash_expression, image, match_key, needs_hash, row
 from trickle_runtime.compiler.result import OutputColumn
 from trickle_runtime.compiler.template import column, comma, fill, ident
 
@@ -185,7 +185,7 @@ class GroupSql:
         for name, exact, equality in self.inputs:
             columns.append(ident(name) if equality else f"(array_agg({name}))[1] AS {ident(name)}")
             by += [ident(name)] if equality else []
-            by += [] if exact else [f"{ident(name)}::text"]
+            by += [] if exact else [image(ident(name))]
         if self.weighted_by_feed:
             columns.append("__pgt_m")
             by.append("__pgt_m")

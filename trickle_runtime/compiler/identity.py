@@ -13,6 +13,14 @@ from trickle_runtime.compiler.result import OutputColumn
 from trickle_runtime.compiler.template import column, comma, ident
 
 
+def image(value: str) -> str:
+    """What tells equal values apart that are not identical, such as 1.0 and 1.00.
+
+    Under a collation of its own, since one that is not deterministic makes texts equal, too.
+    """
+    return f'({value}::text COLLATE "C")'
+
+
 def hash_expression(columns: Sequence[OutputColumn], qualifier: str | None = None) -> str | None:
     """The hash of a row over its columns that can be hashed.
 

@@ -17,6 +17,7 @@ from sqlglot import exp
 from trickle_runtime.compiler import nullability
 from trickle_runtime.compiler.context import Context
 from trickle_runtime.compiler.dialect import render
+from trickle_runtime.compiler.identity import image
 from trickle_runtime.compiler.joining import aliases, current_term, delta_term
 from trickle_runtime.compiler.operators.base import Operator
 from trickle_runtime.compiler.reasons import NotIncremental
@@ -107,12 +108,17 @@ def _is_row(node: exp.Expr) -> bool:
     return named or isinstance(node, exp.Tuple)
 
 
-def _compared(part: exp.Expr, predicate: exp.Expr) -> bool:
+def compared(part: exp.Expr) -> bool:
     """Whether a part is only compared, so that equal values are as good as identical ones."""
     parent = part.parent
     while isinstance(parent, exp.Paren):
         parent = parent.parent
-    return part is predicate or parent is None or isinstance(parent, _COMPARISONS)
+    # The collation of one side is that of the comparison.
+    return isinstance(parent, _COMPARISONS) and parent.find(exp.Collate) is None
+
+
+def _compared(part: exp.Expr, predicate: exp.Expr) -> bool:
+    return part is predicate or part.parent is None or compared(part)
 
 
 @dataclass(frozen=True)
@@ -174,7 +180,7 @@ class Matches:
             names.append(ident(key.name))
             shown.append(column(_KEYS, key.name))
             if key.literal:
-                names.append(f"{ident(key.name)}::text AS {ident(_text(key))}")
+                names.append(f"{image(ident(key.name))} AS {ident(_text(key))}")
                 shown.append(column(_KEYS, _text(key)))
         read = sorted({c.name for p in self.predicates for c in _columns(p, self.right.alias)})
         match = self._over_keys({name: ref(_ROWS, name) for name in read})
@@ -261,7 +267,8 @@ class Matches:
             operator = "=" if key.name in strict or key.not_null else "IS NOT DISTINCT FROM"
             tests.append(f"{value} {operator} {stored}")
             if key.literal:
-                tests.append(f"{value}::text IS NOT DISTINCT FROM {column(counts, _text(key))}")
+                stored = column(counts, _text(key))
+                tests.append(f"{image(value)} IS NOT DISTINCT FROM {stored}")
         return " AND ".join(tests) or "true"
 
     def _over_keys(self, right: Mapping[str, exp.Expr]) -> list[exp.Expr]:

@@ -16,6 +16,7 @@ from sqlglot import exp
 
 from trickle_runtime.compiler import opaque
 from trickle_runtime.compiler.dialect import render
+from trickle_runtime.compiler.identity import image
 from trickle_runtime.compiler.template import ident
 
 WEIGHT = "__pgt_w"
@@ -99,6 +100,13 @@ def cast(value: exp.Expr, type_: str) -> exp.Expr:
     template = f"(($1)::{opaque.plain(type_)})"
     return exp.Anonymous(
         this=opaque.OPAQUE, expressions=[exp.Literal.string(template), value.copy()]
+    )
+
+
+def image_of(value: exp.Expr) -> exp.Expr:
+    """What tells a value apart from equal ones that are not identical."""
+    return exp.Anonymous(
+        this=opaque.OPAQUE, expressions=[exp.Literal.string(image("($1)")), value.copy()]
     )
 
 

@@ -46,7 +46,9 @@ VALUES (%(pgt_id)s, clock_timestamp() - make_interval(secs => %(duration_ms)s / 
         %(duration_ms)s)
 
 -- name: succeeded
--- After the commit of the pass, in a transaction of its own: a user may have changed the row meanwhile.
+-- After the commit of the pass, in a transaction of its own: a user may have changed the row meanwhile. A crash may
+-- lose it, so the pass does not wait until it is on disk.
+SET LOCAL synchronous_commit = off;
 UPDATE pgtrickle.pgt_stream_tables s
 SET last_refresh_at = clock_timestamp(),
     data_timestamp = %(at)s,

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from trickle_runtime.compiler import identity
 from trickle_runtime.compiler.result import OutputColumn
 from trickle_runtime.config import Schemas
 from trickle_runtime.db.session import Session
@@ -88,4 +89,4 @@ def image(column: OutputColumn) -> str:
     """Return an expression that is equal exactly where two values are identical."""
     name = quote_ident(column.name)
     exact = column.equality and column.exact
-    return name if exact else render("{name}::text AS {name}", name=name)
+    return name if exact else render("{image} AS {name}", image=identity.image(name), name=name)

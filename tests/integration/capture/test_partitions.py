@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
-
 import pytest
-from psycopg import connect
-from psycopg.errors import QueryCanceled
 
 from trickle_runtime import errors
 from trickle_runtime.capture import fingerprint, install
@@ -137,30 +133,12 @@ def test_a_partition_that_was_away_for_a_while(consumer, session, write, partiti
     assert kept.refresh() == "difference"
 
 
-@pytest.fixture
-def detaching(database, wait_until):
-    """``detaching()``: p1 is left half-way detached, as by a cancelled DETACH … CONCURRENTLY."""
-
-    def detach() -> None:
-        with ThreadPoolExecutor() as pool, connect(database) as reader:
-            reader.execute("SELECT FROM p")
-            worker = connect(database, autocommit=True)
-            running = pool.submit(worker.execute, "ALTER TABLE p DETACH PARTITION p1 CONCURRENTLY")
-            with connect(database, autocommit=True) as watcher:
-                pending = "SELECT FROM pg_inherits WHERE inhdetachpending"
-                wait_until(lambda: watcher.execute(pending).fetchall())
-            worker.cancel()
-            with pytest.raises(QueryCanceled):
-                running.result()
-            worker.close()
-
-    return detach
-
-
-def test_a_detach_that_was_left_half_way(consumer, session, write, partitioned, issues, detaching):
+def test_a_detach_that_was_left_half_way(
+    consumer, session, write, partitioned, issues, half_detach
+):
     """A5: readers of the parent see the rows of the partition no more."""
     kept = consumer("p")
-    detaching()
+    half_detach("p", "p1")
     assert issues() == ["partitions_changed"]
     install.repair(session, S, kept.relid, "detaching")
     assert issues() == []

@@ -85,9 +85,10 @@ def test_may_not_replace_what_it_reads(rt, sql, orders):
     assert sql.value("SELECT count(*) FROM orders") == 60
 
 
-def test_bad_sql_leaves_nothing(rt, sql, orders):
+@pytest.mark.parametrize("query", ["SELECT nothing FROM orders", "SELECT FROM orders"])
+def test_bad_sql_leaves_nothing(rt, sql, orders, query):
     with pytest.raises(InvalidQuery):
-        rt.create_stream_table("public.totals", "SELECT nothing FROM orders")
+        rt.create_stream_table("public.totals", query)
     assert sql.value("SELECT to_regclass('public.totals')") is None
 
 

@@ -111,6 +111,40 @@ def test_a_user_trigger_sees_each_change_once(rt, sql, oracle):
     oracle(rt, "s")
 
 
+def test_a_partition_that_has_partitions(rt, sql, oracle):
+    sql(
+        "CREATE TABLE p (id int, v int) PARTITION BY LIST (id)",
+        "CREATE TABLE p2 PARTITION OF p DEFAULT PARTITION BY RANGE (v)",
+        "CREATE TABLE p2a PARTITION OF p2 DEFAULT",
+    )
+    rt.create_stream_table("public.whole", "SELECT id, v FROM p")
+    rt.create_stream_table("public.part", "SELECT id, v FROM p2")
+    sql("INSERT INTO p2 VALUES (3, 5)", "INSERT INTO p VALUES (4, 6)", "UPDATE p2a SET v = v + 1")
+    for name in ("whole", "part"):
+        assert rt.refresh(name).action == "DIFFERENTIAL"
+        oracle(rt, name)
+
+
+def test_a_partition_that_is_half_detached(rt, sql, oracle, half_detach):
+    sql(
+        "CREATE TABLE p (id int, v int) PARTITION BY LIST (id)",
+        "CREATE TABLE p1 PARTITION OF p FOR VALUES IN (1) PARTITION BY RANGE (v)",
+        "CREATE TABLE p1a PARTITION OF p1 FOR VALUES FROM (0) TO (9)",
+        "CREATE TABLE p2 PARTITION OF p FOR VALUES IN (2)",
+        "INSERT INTO p VALUES (1, 1), (2, 2)",
+    )
+    rt.create_stream_table("public.s", "SELECT id, v FROM p")
+    half_detach("p", "p1")
+    assert sql.value("SELECT count(*) FROM p") == 1
+    for statement in ("SELECT 1", "INSERT INTO p VALUES (2, 3)", "UPDATE p1a SET v = 3"):
+        sql(statement)
+        assert rt.refresh("s").status == "completed"
+        oracle(rt, "s")
+    sql("ALTER TABLE p DETACH PARTITION p1 FINALIZE", "DELETE FROM p WHERE v = 2")
+    rt.refresh("s")
+    oracle(rt, "s")
+
+
 def test_types_that_change_under_a_stream_table(rt, sql, oracle):
     """D23: a value for an enum, another check of a domain."""
     sql(
@@ -167,3 +201,26 @@ def test_a_policy_on_a_source(role_database):
     finally:
         own.close()
         admin.close()
+
+
+def test_more_than_one_row_where_an_outer_row_meets_them(rt, sql, oracle):
+    """A6: PostgreSQL's error, and the way back when the rows are gone again."""
+    sql(
+        "CREATE TABLE o (id int, k int)",
+        "CREATE TABLE i (k int, w int)",
+        "INSERT INTO o VALUES (1, 1)",
+        "INSERT INTO i VALUES (1, 5), (3, 6), (3, 7)",
+    )
+    rt.create_stream_table(
+        "public.s", "SELECT o.id, (SELECT i.w FROM i WHERE i.k = o.k) AS w FROM o"
+    )
+    for more, less in (
+        ("INSERT INTO i VALUES (1, 9)", "DELETE FROM i WHERE w = 9"),
+        ("INSERT INTO o VALUES (2, 3)", "DELETE FROM i WHERE w = 7"),
+    ):
+        sql(more)
+        with pytest.raises(TrickleError, match="more than one row"):
+            rt.refresh("s")
+        sql(less)
+        assert rt.refresh("s").status == "completed"
+        oracle(rt, "s")

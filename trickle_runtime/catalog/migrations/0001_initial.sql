@@ -198,6 +198,7 @@ BEGIN
         UNION ALL
         SELECT tree.root, i.inhrelid, i.inhparent, i.inhdetachpending::text || ' ' || i.xmin::text
         FROM tree JOIN pg_inherits i ON i.inhparent = tree.member
+        WHERE tree.link IS NULL OR tree.link NOT LIKE 'true %'  -- being detached
     ), members AS (
         SELECT root, jsonb_object_agg(member::text, parent::text || ' ' || link)
             FILTER (WHERE parent IS NOT NULL) AS value,

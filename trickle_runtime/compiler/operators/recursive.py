@@ -17,7 +17,7 @@ Membership is NULL-safe. The changes of the step's other inputs are those of its
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
@@ -33,7 +33,7 @@ _WITH = """WITH RECURSIVE $found ($names) AS ($seed UNION $step) SELECT * FROM $
 _NESTED = "SELECT * FROM ($query) q"
 _AMONG = "EXISTS (SELECT 1 FROM $rows m WHERE $match)"
 _SELECT = "SELECT $names FROM ($query) q WHERE $where"
-_SIGNED = "SELECT $names FROM $net q WHERE q.__pgt_w $sign 0 AND $where"
+_SIGNED = "SELECT $names FROM $rows q WHERE q.__pgt_w $sign 0 AND $where"
 _NOTHING = "SELECT $names FROM $state q WHERE false"
 _KEPT = "(SELECT * FROM $state q WHERE NOT $lost)"
 _CHANGES = """SELECT $names, -1 AS __pgt_w FROM $lost q WHERE NOT $again
@@ -160,7 +160,10 @@ class Recursive(Operator):
         """Rows that a lost derivation, or a lost row, has derived."""
         fork = out.fork(self.alias, state)
         seeds = [fill(_NOTHING, names=self._listed, state=state)]
-        seeds += self._signed(fork, base, "<", self._among(state))
+        among = self._among(state)
+        seeds += self._of_base(base, "<", among)
+        # Not netted: a derivation that is gained may come from a row that is lost in turn.
+        seeds += self._of_step(fork, "<", among, lambda rows: f"({rows})")
         over = out.fork(self.alias, "found")
         step = union(self.step.current(over), self._names, weighted=False)
         again = fill(_SELECT, names=self._listed, query=step, where=self._among(state))
@@ -172,7 +175,8 @@ class Recursive(Operator):
         fork = out.fork(self.alias, kept)
         rest = f"(NOT {self._among(state)} OR {self._among(lost)})"
         seeds = [fill(_NOTHING, names=self._listed, state=state)]
-        seeds += self._signed(fork, base, ">", rest)
+        seeds += self._of_base(base, ">", rest)
+        seeds += self._of_step(fork, ">", rest, lambda rows: bags.net(self.identity, rows))
         for operator in (self.base, self.step):
             rows = union(operator.current(fork), self._names, weighted=False)
             among = self._among(lost)
@@ -182,17 +186,22 @@ class Recursive(Operator):
         again = fill(_SELECT, names=self._listed, query=step, where=rest)
         return self._fixpoint(fork, over, seeds, again)
 
-    def _signed(self, fork: Context, base: str | None, sign: str, where: str) -> list[str]:
-        """Seeds from the changes of the base and of the step's other inputs."""
-        found: list[str] = []
-        if base is not None:
-            found.append(fill(_SIGNED, names=self._listed, net=base, sign=sign, where=where))
+    def _of_base(self, base: str | None, sign: str, where: str) -> list[str]:
+        """Seeds from the changes of the base."""
+        if base is None:
+            return []
+        return [fill(_SIGNED, names=self._listed, rows=base, sign=sign, where=where)]
+
+    def _of_step(
+        self, fork: Context, sign: str, where: str, rows: Callable[[str], str]
+    ) -> list[str]:
+        """Seeds from the changes of the step's other inputs; ``rows`` makes a relation of them."""
         relation = self.step.delta(fork)
-        if relation:
-            rows = union(relation, self._names, weighted=True)
-            name = fork.add(f"step_{self.alias}", bags.net(self.identity, rows))
-            found.append(fill(_SIGNED, names=self._listed, net=name, sign=sign, where=where))
-        return found
+        if not relation:
+            return []
+        signed = rows(union(relation, self._names, weighted=True))
+        name = fork.add(f"step_{self.alias}", signed)
+        return [fill(_SIGNED, names=self._listed, rows=name, sign=sign, where=where)]
 
     def _fixpoint(self, seeding: Context, over: Context, seeds: list[str], step: str) -> str:
         """All that the step derives from the seeds."""

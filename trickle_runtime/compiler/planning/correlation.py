@@ -17,7 +17,7 @@ from sqlglot import exp
 
 from trickle_runtime.compiler.dialect import render
 from trickle_runtime.compiler.joining import output_name
-from trickle_runtime.compiler.matching import match_keys
+from trickle_runtime.compiler.matching import compared, match_keys
 from trickle_runtime.compiler.operators.aggregate import Aggregate
 from trickle_runtime.compiler.operators.base import Column, Operator
 from trickle_runtime.compiler.operators.inner_join import InnerJoin
@@ -35,8 +35,9 @@ from trickle_runtime.compiler.planning.scope import (
 from trickle_runtime.compiler.planning.tools import Tools
 from trickle_runtime.compiler.reasons import NotIncremental
 from trickle_runtime.compiler.schema import Described
-from trickle_runtime.compiler.term import ref
+from trickle_runtime.compiler.term import image_of, ref
 
+_IMAGE = "image of "
 _STRICT = (exp.EQ, exp.NEQ, exp.LT, exp.LTE, exp.GT, exp.GTE)
 
 
@@ -62,7 +63,11 @@ class Planned:
 
 @dataclass(frozen=True)
 class Domain:
-    """The distinct values of outer columns; ``names`` are theirs in the query, in order."""
+    """The distinct values of outer columns.
+
+    ``columns`` are their names in the query, in order; then come the images of those that the
+    query tells apart further than ``=`` does, under names that no query can use.
+    """
 
     operator: Aggregate
     columns: tuple[exp.Column, ...]
@@ -139,6 +144,9 @@ def make_domain(query: exp.Expr, outer: Source, tools: Tools) -> tuple[Domain, S
     """
     columns = outer_columns(query)
     values = [outer.resolve(column) for column in columns]
+    for column, value in _told_apart(query, list(zip(columns, values, strict=True)), outer, tools):
+        columns.append(exp.column(column.name, table=f"{_IMAGE}{column.table}"))
+        values.append(image_of(value))
     keyed = Source(outer.operator, outer.scope, tuple(values))
     operator, below = _preserved(outer.operator, values)
 
@@ -148,6 +156,19 @@ def make_domain(query: exp.Expr, outer: Source, tools: Tools) -> tuple[Domain, S
 
     shared = (operator.alias, *(render(value) for value in below))
     return Domain(tools.once(shared, distinct), tuple(columns)), keyed
+
+
+def _told_apart(
+    query: exp.Expr,
+    named: list[tuple[exp.Column, exp.Expr]],
+    outer: Source,
+    tools: Tools,
+) -> list[tuple[exp.Column, exp.Expr]]:
+    """The outer columns that are not only compared and whose equal values may differ (A9)."""
+    used = {render(column) for column in free_columns(query) if not compared(column)}
+    found = [(column, value) for column, value in named if render(column) in used]
+    facts = tools.types_of([value for _, value in found], outer.operator)
+    return [pair for pair, described in zip(found, facts, strict=True) if not described.exact]
 
 
 def _preserved(operator: Operator, values: list[exp.Expr]) -> tuple[Operator, list[exp.Expr]]:

@@ -40,8 +40,11 @@ def expand(select: exp.Select, most: int) -> list[list[exp.Expr]]:
     Raises:
         NotIncremental: there are more than ``most``.
     """
-    choices = [_sets(item) for item in select.args["group"].expressions]
+    group = select.args["group"]
+    choices = [_sets(item) for item in group.expressions]
     found = [[e for part in chosen for e in part] for chosen in product(*choices)]
+    if group.args.get("all") is False:  # GROUP BY DISTINCT: each set of expressions once
+        found = list({frozenset(map(text, chosen)): chosen for chosen in found}.values())
     if len(found) > most:
         raise NotIncremental("GROUPING_SETS", f"{len(found)} grouping sets")
     return found

@@ -16,10 +16,8 @@ from sqlglot import exp
 from trickle_runtime.compiler import nullability
 from trickle_runtime.compiler.joining import output_name
 from trickle_runtime.compiler.matching import match_keys
-from trickle_runtime.compiler.operators.aggregate import Aggregate
 from trickle_runtime.compiler.operators.base import Operator
 from trickle_runtime.compiler.operators.inner_join import InnerJoin
-from trickle_runtime.compiler.operators.project import Project
 from trickle_runtime.compiler.operators.semi_join import SemiJoin
 from trickle_runtime.compiler.planning import tests_as_queries as tests
 from trickle_runtime.compiler.planning.correlation import (
@@ -33,8 +31,9 @@ from trickle_runtime.compiler.planning.correlation import (
 )
 from trickle_runtime.compiler.planning.from_clause import FromPlanner
 from trickle_runtime.compiler.planning.gathered import conjuncts
-from trickle_runtime.compiler.planning.grouping import aggregate_calls, counting, plan_aggregate
+from trickle_runtime.compiler.planning.grouping import aggregate_calls
 from trickle_runtime.compiler.planning.relations import Ctes
+from trickle_runtime.compiler.planning.scalars import guarded, single
 from trickle_runtime.compiler.planning.scope import (
     Scope,
     Source,
@@ -45,7 +44,7 @@ from trickle_runtime.compiler.planning.scope import (
 )
 from trickle_runtime.compiler.planning.tools import Tools
 from trickle_runtime.compiler.reasons import NotIncremental
-from trickle_runtime.compiler.term import cast, ref
+from trickle_runtime.compiler.term import ref
 from trickle_runtime.compiler.volatility import function_name
 
 
@@ -172,9 +171,10 @@ class SubqueryPlanner:
                 self._separate(node)
                 node.replace(_as_scalars(node))
                 continue
-            planned = self._single(self.queries.query(_query(node), ctes))
+            planned = single(self.queries.query(_query(node), ctes), self.tools)
             rows.append(planned.operator)
-            node.replace(ref(planned.operator.alias, planned.outputs[0]))
+            alias = planned.operator.alias
+            node.replace(guarded(planned, self.tools, lambda name, a=alias: ref(a, name)))
         if not rows:
             return None
         if len(rows) == 1:
@@ -322,14 +322,16 @@ class SubqueryPlanner:
         if next(free_columns(query), None) is None:
             return self._uncorrelated(query, source, ctes, name)
         domain, keyed = make_domain(query, source, self.tools)
-        planned = self._single(self.queries.query(query, ctes, domain))
+        planned = single(self.queries.query(query, ctes, domain), self.tools)
         marked = flagged(planned, self.tools)
         settled = self.tools.net(marked.operator)
         marked = Planned(settled, marked.outputs, marked.carried, marked.empty, marked.rejects)
         found = Correlated(marked, keyed.carried)
         joined = join_by_condition(source, found, [], self.tools, left=True)
-        value: exp.Expr = ref(
-            joined.operator.alias, output_name(settled.alias, planned.outputs[0])
+        value = guarded(
+            planned,
+            self.tools,
+            lambda n: ref(joined.operator.alias, output_name(settled.alias, n)),
         )
         empty = found.empty(domain)
         if empty is not None:
@@ -344,30 +346,13 @@ class SubqueryPlanner:
 
     def _uncorrelated(self, query: exp.Query, source: Source, ctes: Ctes, name: str) -> Source:
         """One row for all: a cross join."""
-        planned = self._single(self.queries.query(query, ctes))
+        planned = single(self.queries.query(query, ctes), self.tools)
         right = self.tools.net(planned.operator)
         joined = InnerJoin(self.tools.alias("j"), (source.operator, right), ())
-        value = ref(joined.alias, output_name(right.alias, planned.outputs[0]))
+        value = guarded(
+            planned, self.tools, lambda n: ref(joined.alias, output_name(right.alias, n))
+        )
         return source.over(joined, output_name).naming(name, value)
-
-    def _single(self, planned: Planned) -> Planned:
-        """At most one row per carried value (exactly one where nothing is carried).
-
-        More rows are an error, as in PostgreSQL, where an outer row meets them (amendment A6).
-        """
-        operator = planned.operator
-        unique = any(key <= set(planned.carried) for key in operator.keys)
-        if unique and (planned.carried or _always_one(operator)):
-            return planned
-        value = ref(operator.alias, planned.outputs[0])
-        keys = [(name, ref(operator.alias, name)) for name in planned.carried]
-        calls = counting(value, self.tools.fact(operator, planned.outputs[0]).type)
-        alias = self.tools.alias("g")
-        grouped = plan_aggregate(alias, operator, keys, calls, self.tools)
-        value = _only_one(alias, self.tools.fact(operator, planned.outputs[0]).type)
-        named = [("value", value), *((name, ref(alias, name)) for name in planned.carried)]
-        rows = self.tools.project(grouped, named)
-        return Planned(rows, ("value",), planned.carried, None, planned.rejects)
 
     def _refuse_outer_aggregates(self, query: exp.Query) -> None:
         """An aggregate over outer columns alone belongs to the outer query."""
@@ -378,22 +363,6 @@ class SubqueryPlanner:
                     outer = {id(c) for c in free_columns_of(call, query)}
                     if columns and all(id(column) in outer for column in columns):
                         raise NotIncremental("SUBQUERY", "an aggregate of the outer query")
-
-
-def _only_one(alias: str, type_: str) -> exp.Expr:
-    """The value of a group of one row; of more, PostgreSQL's own error."""
-    values = exp.Paren(this=ref(alias, "value"))
-    first = exp.Bracket(this=values, expressions=[exp.Literal.number(0)])  # prints as [1]
-    series = exp.Anonymous(
-        this="generate_series", expressions=[exp.Literal.number(1), ref(alias, "n")]
-    )
-    rows = exp.Select(
-        expressions=[cast(exp.null(), type_)],
-        from_=exp.From(this=exp.Table(this=series)),
-    )
-    one = exp.EQ(this=ref(alias, "n"), expression=exp.Literal.number(1))
-    branch = exp.If(this=one, true=cast(first, type_))
-    return exp.Case(ifs=[branch], default=exp.Subquery(this=rows))
 
 
 class _Both:
@@ -447,13 +416,6 @@ def free_columns_of(part: exp.Expr, query: exp.Expr):
 def _is_array(node: exp.Anonymous) -> bool:
     is_array = isinstance(node.this, str) and node.this.upper() == "ARRAY"
     return is_array and any(isinstance(e, exp.Query) for e in node.expressions)
-
-
-def _always_one(operator: Operator) -> bool:
-    """Whether an operator always has a row: an aggregate without GROUP BY, perhaps projected."""
-    while isinstance(operator, Project):
-        operator = operator.child
-    return isinstance(operator, Aggregate) and not operator.group
 
 
 def _query(node: exp.Subquery) -> exp.Query:
