@@ -38,6 +38,8 @@ class _Parser(PostgresParser):
 class _Generator(PostgresGenerator):
     """Prints operators as PostgreSQL does; functions were never translated in."""
 
+    MULTI_ARG_DISTINCT: ClassVar[bool] = True
+
     def anonymous_sql(self, expression: exp.Anonymous) -> str:
         name = expression.this if isinstance(expression.this, str) else ""
         if name in (opaque.ROWS_FROM, opaque.OPAQUE):
@@ -48,6 +50,16 @@ class _Generator(PostgresGenerator):
             if text is not None:
                 return text
         return super().anonymous_sql(expression)
+
+    def array_sql(self, expression: exp.Array) -> str:
+        """``ARRAY[(SELECT 1)]`` has one element, ``ARRAY(SELECT 1)`` those of the query."""
+        elements = expression.expressions
+        if len(elements) == 1 and isinstance(elements[0], exp.Query):
+            inner = self.sql(elements[0])
+            return (
+                f"ARRAY[{inner}]" if isinstance(elements[0], exp.Subquery) else f"ARRAY({inner})"
+            )
+        return super().array_sql(expression)
 
     def pow_sql(self, expression: exp.Pow) -> str:
         return self.binary(expression, "^")

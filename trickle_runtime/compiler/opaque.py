@@ -13,7 +13,15 @@ from collections.abc import Callable, Iterator, Sequence
 _ROWS_FROM = re.compile(r"\bROWS FROM\s*\(")
 _JSON = re.compile(r"\b(JSON_TABLE|JSON_VALUE|JSON_QUERY|JSON_EXISTS)\s*\(")
 _XML = re.compile(r"\bXMLTABLE\s*\(")
-_HOLE = re.compile(r"\$(\d|\$)")
+_CONSTRUCTOR = re.compile(r"\b(JSON_OBJECT|JSON_ARRAY|JSON_OBJECTAGG|JSON_ARRAYAGG)\s*\(")
+_OPTIONS = re.compile(
+    r"(?:(?:^|\s+)(?:NULL|ABSENT) ON NULL)?(?:\s+WITH UNIQUE(?: KEYS)?)?"
+    r"(?:(?:^|\s+)RETURNING [^,:()]+(?:\([\d, ]+\))?(?: FORMAT JSON(?: ENCODING \w+)?)?)?\s*$"
+)
+_ORDER = re.compile(r"\s+ORDER BY\s+")
+_DIRECTION = re.compile(r"(?:\s+(?:ASC|DESC)|\s+USING \S+)?(?:\s+NULLS (?:FIRST|LAST))?\s*$")
+_FORMAT = re.compile(r"(?:\s+FORMAT JSON(?: ENCODING \w+)?)?\s*$")
+_HOLE = re.compile(r"\$(\d+|\$)")
 
 _Encode = Callable[["re.Match[str]", str], "str | None"]
 
@@ -23,7 +31,13 @@ OPAQUE = "opaque"
 
 def encode(sql: str) -> str:
     """Write the constructs as calls."""
-    for pattern, encoded in ((_ROWS_FROM, _rows_from), (_JSON, _json), (_XML, _xml)):
+    constructs = (
+        (_ROWS_FROM, _rows_from),
+        (_JSON, _json),
+        (_XML, _xml),
+        (_CONSTRUCTOR, _constructor),
+    )
+    for pattern, encoded in constructs:
         sql = _replace(sql, pattern, encoded)
     return sql
 
@@ -84,9 +98,69 @@ def _xml(found: re.Match[str], inside: str) -> str | None:
     return _opaque(f"XMLTABLE(($1) PASSING ($2) {rest})", [path, document])
 
 
+def _constructor(found: re.Match[str], inside: str) -> str | None:
+    """``JSON_OBJECT(k : v, … options)`` and its kin, the aggregates with ORDER BY as well."""
+    options = _OPTIONS.search(inside)
+    if options is None or inside.lstrip().upper().startswith(("SELECT", "WITH", "VALUES")):
+        return None
+    rest, order = inside[: options.start()].strip(), ""
+    arguments: list[str] = []
+
+    def hole(text: str) -> str:
+        arguments.append(text.strip())
+        return f"${len(arguments)}"
+
+    def suffixed(text: str, suffix: re.Pattern[str]) -> str:
+        end = suffix.search(text)
+        at = end.start() if end is not None else len(text)
+        return hole(text[:at]) + plain(text[at:].rstrip())
+
+    def value(text: str) -> str:
+        return " : ".join(suffixed(part, _FORMAT) for part in _split(text, ":"))
+
+    if found[1].endswith("AGG") and (by := _first(rest, _ORDER)) is not None:
+        rest, keys = rest[: by.start()], rest[by.end() :]
+    else:
+        keys = ""
+    items = ", ".join(value(item) for item in _split(rest, ",")) if rest else ""
+    if keys:
+        order = " ORDER BY " + ", ".join(suffixed(k, _DIRECTION) for k in _split(keys, ","))
+    text = f"{found[1]}({items}{order} {plain(options[0].strip())})"
+    return _opaque(text, arguments)
+
+
+def is_aggregate(name: str, template: str | None) -> bool:
+    """Whether a call that ``encode`` has made is an aggregate."""
+    return name == OPAQUE and (template or "").startswith(("JSON_OBJECTAGG(", "JSON_ARRAYAGG("))
+
+
+def _split(text: str, separator: str) -> list[str]:
+    """The parts between separators outside of quotes and parentheses; a cast's ``::`` is none."""
+    parts: list[str] = []
+    depth = start = 0
+    for position, letter in _outside(text):
+        depth += (letter in "([") - (letter in ")]")
+        single = ":" not in (text[position - 1 : position], text[position + 1 : position + 2])
+        if depth == 0 and letter == separator and (separator != ":" or single):
+            parts.append(text[start:position])
+            start = position + 1
+    return [*parts, text[start:]]
+
+
+def _first(text: str, pattern: re.Pattern[str]) -> re.Match[str] | None:
+    """The first match that starts outside of quotes and parentheses."""
+    depth = 0
+    for position, letter in _outside(text):
+        depth += (letter in "([") - (letter in ")]")
+        if depth == 0 and (found := pattern.match(text, position)) is not None:
+            return found
+    return None
+
+
 def _opaque(template: str, arguments: list[str]) -> str:
     quoted = template.replace("'", "''")
-    return f"{OPAQUE}('{quoted}', {', '.join(arguments)})"
+    listed = ", ".join([f"'{quoted}'", *arguments])
+    return f"{OPAQUE}({listed})"
 
 
 def plain(text: str) -> str:

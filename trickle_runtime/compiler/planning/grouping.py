@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 
 from sqlglot import exp
 
-from trickle_runtime.compiler import aggregates, nullability, scales
+from trickle_runtime.compiler import aggregates, nullability, opaque, scales
 from trickle_runtime.compiler.dialect import render
 from trickle_runtime.compiler.operators.aggregate import Aggregate, Feed, Input, Key, Output
 from trickle_runtime.compiler.operators.base import Column, Operator
@@ -59,7 +59,11 @@ class Call:
 def is_aggregate(node: exp.Expr, functions: Functions) -> bool:
     """Whether a node is a plain call of an aggregate (not as a window)."""
     name = function_name(node)
-    return name is not None and name in functions.aggregates
+    if name is None:
+        return False
+    template = node.expressions[0] if node.expressions else None
+    text = template.name if isinstance(template, exp.Literal) else None
+    return name in functions.aggregates or opaque.is_aggregate(name, text)
 
 
 def aggregate_calls(expression: exp.Expr, functions: Functions) -> Iterator[exp.Expr]:
