@@ -11,7 +11,7 @@ ARGS    ?=
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 .PHONY: help setup demo test unit integration acceptance functional conformance dbt-matrix test-matrix lint format \
-	bench bench-dbt fuzz lock clean
+	bench bench-dbt fuzz mutation lock clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -69,6 +69,9 @@ MINUTES ?= 10
 SEED    ?= 1
 fuzz: setup ## random queries through random histories against PostgreSQL; see CONTRIBUTING.md
 	$(BIN)/python -m tests.fuzz.run --minutes $(MINUTES) --seed $(SEED) --workers $(WORKERS) $(ARGS)
+
+mutation: setup ## wrong texts in a copy of the compiler; the operator cases must fail by each (20 minutes)
+	$(BIN)/python scripts/mutation_check.py $(ARGS)
 
 bench-dbt: setup ## dbt run over 100 unchanged stream tables beside the same project as views
 	$(BIN)/python scripts/bench_dbt.py $(ARGS)
