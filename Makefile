@@ -70,7 +70,7 @@ SEED    ?= 1
 fuzz: setup ## random queries through random histories against PostgreSQL; see CONTRIBUTING.md
 	$(BIN)/python -m tests.fuzz.run --minutes $(MINUTES) --seed $(SEED) --workers $(WORKERS) $(ARGS)
 
-mutation: setup ## wrong texts in a copy of the compiler; the operator cases must fail by each (20 minutes)
+mutation: setup ## wrong texts in a copy of the compiler; the operator cases must fail by each (half an hour)
 	$(BIN)/python scripts/mutation_check.py $(ARGS)
 
 bench-dbt: setup ## dbt run over 100 unchanged stream tables beside the same project as views
