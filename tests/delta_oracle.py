@@ -8,17 +8,21 @@ rolled back, and compares with the difference between the query now and the stor
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
 
 from trickle_runtime.analysis import Analysis, analyse
 from trickle_runtime.capture.buffer import view_name
 from trickle_runtime.compiler.apply import DELTA_TABLE, Target
+from trickle_runtime.compiler.result import Step
+from trickle_runtime.db.session import Session
 
 if TYPE_CHECKING:
     from trickle_runtime.api import Runtime
 
 _FACTS = """
 SELECT s.pgt_id, s.query, s.session_settings, s.pgt_relid::regclass::text AS relation,
-       f.snapshot::text AS snapshot, f.upstream, f.clock::text AS clock, f.refresh_no, s.unique_key
+       f.snapshot::text AS snapshot, f.upstream, f.clock::text AS clock, f.refresh_no,
+       s.unique_key, s.definition_version
 FROM pgtrickle.pgt_stream_tables s JOIN pgtrickle.pgt_frontiers f USING (pgt_id)
 WHERE s.pgt_relid = to_regclass(%(name)s)
 """
@@ -67,15 +71,14 @@ def _compare(rt: Runtime, name: str, statement: str) -> list[dict[str, object]]:
         facts = session.execute(_FACTS, {"name": name})[0]
         for setting, value in facts["session_settings"].items():
             _set(rt, setting, value)
-        analysis = _analysis(rt, facts)
+        compiled = _compiled(rt, facts)
+        analysis = compiled.analysis
         changed = _changed(rt, facts, analysis)
         if not changed:
             return []
         _set(rt, "pgtrickle.frontier", facts["snapshot"])
         _set(rt, "pgtrickle.clock", facts["clock"])
-        for step in analysis.delta_steps(changed, materialise=True):
-            if step.kind == "apply":
-                break
+        for step in compiled.steps(changed):
             session.execute(step.sql)
         names = [f"c{number}" for number in range(len(analysis.columns))]
         texts = {
@@ -90,7 +93,33 @@ def _compare(rt: Runtime, name: str, statement: str) -> list[dict[str, object]]:
         session.rollback()
 
 
-def _analysis(rt: Runtime, facts: dict[str, Any]) -> Analysis:
+class _Compiled:
+    """An analysis, and the steps up to the delta for each set of changed sources."""
+
+    def __init__(self, analysis: Analysis) -> None:
+        self.analysis = analysis
+        self._steps: dict[frozenset[int], list[Step]] = {}
+
+    def steps(self, changed: frozenset[int]) -> list[Step]:
+        if changed not in self._steps:
+            steps = self.analysis.delta_steps(changed, materialise=True)
+            self._steps[changed] = [step for step in steps if step.kind != "apply"]
+        return self._steps[changed]
+
+
+# Analysing and compiling takes most of the time, so it is done once per session and definition.
+_COMPILED: WeakKeyDictionary[Session, dict[tuple[object, ...], _Compiled]] = WeakKeyDictionary()
+
+
+def _compiled(rt: Runtime, facts: dict[str, Any]) -> _Compiled:
+    known = _COMPILED.setdefault(rt.session, {})
+    key = tuple(facts[name] for name in ("pgt_id", "definition_version", "query"))
+    if key not in known:
+        known[key] = _Compiled(_analysed(rt, facts))
+    return known[key]
+
+
+def _analysed(rt: Runtime, facts: dict[str, Any]) -> Analysis:
     analysis = analyse(
         rt.session,
         facts["query"],

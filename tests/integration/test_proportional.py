@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import pytest
 
+pytestmark = pytest.mark.once
+
 ROWS = 40_000
 FEW = 6_500  # a state table of 2,000 groups is read as a whole, up to three times
 SETUP = f"""

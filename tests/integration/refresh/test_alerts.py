@@ -11,6 +11,8 @@ import pytest
 from tests.integration.refresh.conftest import TOTALS
 from trickle_runtime.errors import DatabaseError
 
+pytestmark = pytest.mark.once
+
 
 @pytest.fixture
 def alerts(database):

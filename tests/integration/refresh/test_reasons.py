@@ -6,6 +6,8 @@ import pytest
 
 from trickle_runtime.compiler.reasons import HINTS
 
+pytestmark = pytest.mark.once
+
 SETUP = """
 CREATE TABLE a (id int PRIMARY KEY, k int, ts timestamptz, words tsvector);
 CREATE TABLE b (id int PRIMARY KEY, k int);
