@@ -215,7 +215,7 @@ ANALYZE {relation}
 ALTER TABLE {relation} ADD COLUMN {column} {type}
 
 -- name: readers_of_columns
--- What DROP COLUMN would not take along: a view depends by its rule. Indexes and the like go with the column.
+-- What DROP COLUMN would not take along: a view depends by its rule. Indexes and checks go with the column.
 SELECT DISTINCT
     CASE WHEN r.ev_class IS NULL THEN pg_describe_object(d.classid, d.objid, d.objsubid)
          ELSE pg_describe_object('pg_class'::regclass, r.ev_class, 0) END
@@ -224,7 +224,9 @@ SELECT DISTINCT
 FROM pg_depend d
 JOIN pg_attribute a ON a.attrelid = d.refobjid AND a.attnum = d.refobjsubid
 LEFT JOIN pg_rewrite r ON d.classid = 'pg_rewrite'::regclass AND r.oid = d.objid
+LEFT JOIN pg_constraint k ON d.classid = 'pg_constraint'::regclass AND k.oid = d.objid
 WHERE d.refclassid = 'pg_class'::regclass AND d.refobjid = %(relid)s::oid AND d.deptype = 'n'
+      AND k.conrelid IS DISTINCT FROM d.refobjid  -- a check of its own goes as well
       AND a.attname = ANY (%(columns)s::text[])
 ORDER BY reads
 
