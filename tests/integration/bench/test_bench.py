@@ -6,6 +6,8 @@ import pytest
 
 from trickle_runtime.bench import capture, many, tpch, views
 
+pytestmark = pytest.mark.once
+
 
 def silent(what):
     del what
