@@ -12,8 +12,7 @@ import re
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
-from unittest import mock
+from typing import TYPE_CHECKING
 
 from tests import delta_oracle
 from tests.oracle import assert_exact
@@ -83,52 +82,23 @@ class Outcome:
     changed: bool = False
 
 
-class Memory:
-    """Compiled deltas, which the second oracle would compile again at every refresh."""
-
-    def __init__(self) -> None:
-        self._known: dict[int, Any] = {}
-        self._compile = delta_oracle._analysis
-
-    def analysis(self, rt: Runtime, facts: dict[str, Any]) -> Any:
-        """Analyse once per stream table."""
-        if facts["pgt_id"] not in self._known:
-            self._known[facts["pgt_id"]] = _Compiled(self._compile(rt, facts))
-        return self._known[facts["pgt_id"]]
-
-    def check(self, rt: Runtime, name: str) -> tuple[str, str] | None:
-        """Compare the pending delta; returns kind and message of a failure."""
-        try:
-            with mock.patch.object(delta_oracle, "_analysis", self.analysis):
-                delta_oracle.assert_delta(rt, name)
-        except AssertionError as error:
-            return "delta", str(error)
-        except Exception as error:  # whatever the compiler raises is a finding
-            return "delta-error", _text(error)
-        return None
-
-
-class _Compiled:
-    """An analysis that remembers its statements."""
-
-    def __init__(self, analysis: Any) -> None:
-        self._analysis = analysis
-        self._steps: dict[frozenset[int], Any] = {}
-        self.columns, self.sources = analysis.columns, analysis.sources
-        self.always = analysis.always
-
-    def delta_steps(self, changed: frozenset[int], *, materialise: bool) -> Any:
-        if changed not in self._steps:
-            self._steps[changed] = self._analysis.delta_steps(changed, materialise=materialise)
-        return self._steps[changed]
+def _delta(rt: Runtime, name: str) -> tuple[str, str] | None:
+    """Compare the pending delta; returns kind and message of a failure."""
+    try:
+        delta_oracle.assert_delta(rt, name)
+    except AssertionError as error:
+        return "delta", str(error)
+    except Exception as error:  # whatever the compiler raises is a finding
+        return "delta-error", _text(error)
+    return None
 
 
 def refresh(
-    rt: Runtime, name: str, query: str, memory: Memory | None, *, mode: str | None
+    rt: Runtime, name: str, query: str, *, differential: bool, mode: str | None
 ) -> Outcome:
-    """Refresh one stream table and compare; ``memory`` is None where it is not differential."""
-    delta = memory.check(rt, name) if memory is not None and mode is None else None
-    wanted = mode or ("differential" if memory is not None else None)
+    """Refresh one stream table, which is ``differential`` or not, and compare."""
+    delta = _delta(rt, name) if differential and mode is None else None
+    wanted = mode or ("differential" if differential else None)
     try:
         result = rt.refresh(name, mode=wanted)
     except Exception as error:
@@ -138,7 +108,7 @@ def refresh(
         return Outcome((_kind(error, "refresh-error"), _text(error)))
     truncated = result.reason in _GOOD_REASONS
     failure = None if truncated else delta or _fallen_back(result)
-    checked = memory is not None and mode is None and not truncated
+    checked = differential and mode is None and not truncated
     exact, raised = _exact(rt, name, query)
     if raised:
         return Outcome(action=result.action, raised=True)

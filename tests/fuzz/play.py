@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 
 from tests.fuzz import checks, determinism
-from tests.fuzz.checks import Failure, Memory, Outcome
+from tests.fuzz.checks import Failure, Outcome
 from tests.fuzz.steps import Case, Create, Refresh, Sql, Step
 from trickle_runtime.api import Runtime
 from trickle_runtime.db.connection import connect
@@ -39,7 +39,6 @@ class Player:
     created: dict[str, StreamTableInfo] = field(default_factory=dict)
     options: dict[str, Any] = field(default_factory=dict)  # of every stream table
     on_created: Callable[[str, StreamTableInfo], None] | None = None
-    _memory: Memory = field(default_factory=Memory)
     _lost: set[str] = field(default_factory=set)
     _skipping: dict[bool, bool] = field(default_factory=lambda: {False: False, True: False})
 
@@ -128,9 +127,8 @@ class Player:
 
     def _refresh(self, number: int, step: Refresh) -> None:
         differential = self.created[step.name].effective_mode == "differential"
-        memory = self._memory if differential else None
         name, query = f"public.{step.name}", self.case.streams[step.name]
-        outcome = checks.refresh(self.rt, name, query, memory, mode=step.mode)
+        outcome = checks.refresh(self.rt, name, query, differential=differential, mode=step.mode)
         self._count(outcome)
         if outcome.failure is not None:
             self._fail(step.name, number, *outcome.failure)
