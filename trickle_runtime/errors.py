@@ -106,7 +106,10 @@ class View:
 
 
 class HasDependants(CatalogError):
-    """Other stream tables read this one: drop them first, or pass ``cascade``."""
+    """Other stream tables read this one: drop them first, or pass ``cascade``.
+
+    ``views``: without them it would be possible; none: something else is in the way.
+    """
 
     code = "TR206"
 
@@ -118,9 +121,7 @@ class HasDependants(CatalogError):
         views: Sequence[View] = (),
     ) -> None:
         super().__init__(message, detail, hint)
-        self.views = tuple(
-            views
-        )  # without them it would be possible; empty: something else is in the way
+        self.views = tuple(views)
 
 
 class CaptureError(TrickleError):

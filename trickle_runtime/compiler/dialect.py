@@ -54,11 +54,8 @@ class _Generator(PostgresGenerator):
     def array_sql(self, expression: exp.Array) -> str:
         """``ARRAY[(SELECT 1)]`` has one element, ``ARRAY(SELECT 1)`` those of the query."""
         elements = expression.expressions
-        if len(elements) == 1 and isinstance(elements[0], exp.Query):
-            inner = self.sql(elements[0])
-            return (
-                f"ARRAY[{inner}]" if isinstance(elements[0], exp.Subquery) else f"ARRAY({inner})"
-            )
+        if len(elements) == 1 and isinstance(elements[0], exp.Subquery):
+            return f"ARRAY[{self.sql(elements[0])}]"
         return super().array_sql(expression)
 
     def pow_sql(self, expression: exp.Pow) -> str:

@@ -18,6 +18,8 @@ _OPTIONS = re.compile(
     r"(?:(?:^|\s+)(?:NULL|ABSENT) ON NULL)?(?:\s+WITH UNIQUE(?: KEYS)?)?"
     r"(?:(?:^|\s+)RETURNING [^,:()]+(?:\([\d, ]+\))?(?: FORMAT JSON(?: ENCODING \w+)?)?)?\s*$"
 )
+_COMMA = re.compile(",")
+_COLON = re.compile(r"(?<!:):(?!:)")  # a cast is none
 _ORDER = re.compile(r"\s+ORDER BY\s+")
 _DIRECTION = re.compile(r"(?:\s+(?:ASC|DESC)|\s+USING \S+)?(?:\s+NULLS (?:FIRST|LAST))?\s*$")
 _FORMAT = re.compile(r"(?:\s+FORMAT JSON(?: ENCODING \w+)?)?\s*$")
@@ -79,10 +81,10 @@ def _rows_from(found: re.Match[str], inside: str) -> str | None:
 
 
 def _json(found: re.Match[str], inside: str) -> str | None:
-    comma = _comma(inside)
+    comma = _first(inside, _COMMA)
     if comma is None or re.search(r"\bPASSING\b", inside):
         return None
-    document, rest = inside[:comma].strip(), inside[comma + 1 :].strip()
+    document, rest = inside[: comma.start()].strip(), inside[comma.end() :].strip()
     return _opaque(f"{found[1]}($1, {plain(rest)})", [document])
 
 
@@ -103,7 +105,7 @@ def _constructor(found: re.Match[str], inside: str) -> str | None:
     options = _OPTIONS.search(inside)
     if options is None or inside.lstrip().upper().startswith(("SELECT", "WITH", "VALUES")):
         return None
-    rest, order = inside[: options.start()].strip(), ""
+    rest = inside[: options.start()].strip()
     arguments: list[str] = []
 
     def hole(text: str) -> str:
@@ -116,16 +118,15 @@ def _constructor(found: re.Match[str], inside: str) -> str | None:
         return hole(text[:at]) + plain(text[at:].rstrip())
 
     def value(text: str) -> str:
-        return " : ".join(suffixed(part, _FORMAT) for part in _split(text, ":"))
+        return " : ".join(suffixed(part, _FORMAT) for part in _split(text, _COLON))
 
-    if found[1].endswith("AGG") and (by := _first(rest, _ORDER)) is not None:
-        rest, keys = rest[: by.start()], rest[by.end() :]
-    else:
-        keys = ""
-    items = ", ".join(value(item) for item in _split(rest, ",")) if rest else ""
-    if keys:
-        order = " ORDER BY " + ", ".join(suffixed(k, _DIRECTION) for k in _split(keys, ","))
-    text = f"{found[1]}({items}{order} {plain(options[0].strip())})"
+    by = _first(rest, _ORDER) if found[1].endswith("AGG") else None
+    listed = rest if by is None else rest[: by.start()]
+    text = ", ".join(value(item) for item in _split(listed, _COMMA)) if listed else ""
+    if by is not None:
+        keys = _split(rest[by.end() :], _COMMA)
+        text += " ORDER BY " + ", ".join(suffixed(key, _DIRECTION) for key in keys)
+    text = f"{found[1]}({text} {plain(options[0].strip())})"
     return _opaque(text, arguments)
 
 
@@ -134,27 +135,27 @@ def is_aggregate(name: str, template: str | None) -> bool:
     return name == OPAQUE and (template or "").startswith(("JSON_OBJECTAGG(", "JSON_ARRAYAGG("))
 
 
-def _split(text: str, separator: str) -> list[str]:
-    """The parts between separators outside of quotes and parentheses; a cast's ``::`` is none."""
+def _split(text: str, separator: re.Pattern[str]) -> list[str]:
+    """The parts between separators outside of quotes and brackets."""
     parts: list[str] = []
-    depth = start = 0
-    for position, letter in _outside(text):
-        depth += (letter in "([") - (letter in ")]")
-        single = ":" not in (text[position - 1 : position], text[position + 1 : position + 2])
-        if depth == 0 and letter == separator and (separator != ":" or single):
-            parts.append(text[start:position])
-            start = position + 1
+    start = 0
+    for found in _outermost(text, separator):
+        parts.append(text[start : found.start()])
+        start = found.end()
     return [*parts, text[start:]]
 
 
 def _first(text: str, pattern: re.Pattern[str]) -> re.Match[str] | None:
-    """The first match that starts outside of quotes and parentheses."""
+    """The first match that starts outside of quotes and brackets."""
+    return next(_outermost(text, pattern), None)
+
+
+def _outermost(text: str, pattern: re.Pattern[str]) -> Iterator[re.Match[str]]:
     depth = 0
     for position, letter in _outside(text):
         depth += (letter in "([") - (letter in ")]")
         if depth == 0 and (found := pattern.match(text, position)) is not None:
-            return found
-    return None
+            yield found
 
 
 def _opaque(template: str, arguments: list[str]) -> str:
@@ -166,15 +167,6 @@ def _opaque(template: str, arguments: list[str]) -> str:
 def plain(text: str) -> str:
     """A text in which nothing looks like a hole."""
     return text.replace("$", "$$")
-
-
-def _comma(text: str) -> int | None:
-    depth = 0
-    for position, letter in _outside(text):
-        depth += (letter == "(") - (letter == ")")
-        if letter == "," and depth == 0:
-            return position
-    return None
 
 
 def _closing(text: str, opening: int) -> int | None:

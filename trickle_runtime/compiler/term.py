@@ -97,17 +97,18 @@ def raw(sql: str) -> exp.Expr:
 
 def cast(value: exp.Expr, type_: str) -> exp.Expr:
     """A cast to a type as ``format_type`` prints it: sqlglot's own loses some of the modifiers."""
-    template = f"(($1)::{opaque.plain(type_)})"
-    return exp.Anonymous(
-        this=opaque.OPAQUE, expressions=[exp.Literal.string(template), value.copy()]
-    )
+    return _opaque(f"(($1)::{opaque.plain(type_)})", value)
 
 
 def image_of(value: exp.Expr) -> exp.Expr:
     """What tells a value apart from equal ones that are not identical."""
-    return exp.Anonymous(
-        this=opaque.OPAQUE, expressions=[exp.Literal.string(image("($1)")), value.copy()]
-    )
+    return _opaque(image("($1)"), value)
+
+
+def _opaque(template: str, value: exp.Expr) -> exp.Expr:
+    """A text around a value, as ``opaque.encode`` makes it of syntax that sqlglot can't read."""
+    text = exp.Literal.string(template)
+    return exp.Anonymous(this=opaque.OPAQUE, expressions=[text, value.copy()])
 
 
 @dataclass(frozen=True)

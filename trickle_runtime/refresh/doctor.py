@@ -22,9 +22,9 @@ def examine(session: Session, schemas: Schemas) -> list[Finding]:
     except CatalogError as error:
         return [Finding("catalog", "ERROR", error.message, error.hint)]
     rows = session.execute(queries(schemas)["doctor"])
-    found = [*_pooler(session)]
-    found += [
-        Finding(row["checked"], row["severity"], row["message"], row["remedy"]) for row in rows
+    found = [
+        *_pooler(session),
+        *(Finding(row["checked"], row["severity"], row["message"], row["remedy"]) for row in rows),
     ]
     return found or [Finding("all", "OK", "nothing is wrong")]
 

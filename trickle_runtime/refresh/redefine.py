@@ -329,6 +329,8 @@ def _see_droppable(
         HasDependants: something does.
     """
     relid, columns = change.row.pgt_relid, list(_changes(change, defined).dropped)
+    if not columns:
+        return
     values = {"relid": relid, "columns": columns}
     found = session.execute(queries(schemas)["readers_of_columns"], values)
     if found:

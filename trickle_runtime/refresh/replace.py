@@ -8,9 +8,6 @@ and nothing has changed then.
 
 from __future__ import annotations
 
-from collections.abc import Generator
-from contextlib import contextmanager
-
 from trickle_runtime.capture import changelog
 from trickle_runtime.catalog.models import HistoryEntry, StreamTable
 from trickle_runtime.catalog.store import Store
@@ -80,7 +77,7 @@ def _replace(
         constraints=_constraints(session, schemas, change),
     )
     rows = _build(session, schemas, job, seen)
-    following, lost = _build_indexes(session, schemas, job, row)
+    following, lost = _build_indexes(session, job, row)
     _swap(session, schemas, job, row, logged=seen.members[row.pgt_id].logged)
     indexes.take_names(session, row.relation, row.pgt_id, following)
     definition.register(session, schemas, row.pgt_id, defined, row.definition_version + 1)
@@ -130,24 +127,15 @@ def _build(session: Session, schemas: Schemas, job: fill.Job, seen: Observation)
 
 
 def _build_indexes(
-    session: Session, schemas: Schemas, job: fill.Job, row: StreamTable
+    session: Session, job: fill.Job, row: StreamTable
 ) -> tuple[list[Row], list[str]]:
     """Build the user's indexes on the new table; those built, and the names of the others."""
-    with _pinned_names(session, schemas):
+    with rebuild.pinned_names(session):
         wanted = [one for one in indexes.found(session, row.pgt_relid) if not one["is_constraint"]]
         built = [
             one for one in wanted if indexes.try_build(session, job.relation, row.pgt_id, one)
         ]
     return built, [str(one["name"]) for one in wanted if one not in built]
-
-
-@contextmanager
-def _pinned_names(session: Session, schemas: Schemas) -> Generator[None]:
-    """Let PostgreSQL print every name qualified."""
-    moving = load_queries("storage/rebuild.sql", schemas)
-    before = session.execute(moving["pin_search_path"])[0]["before"]
-    yield
-    session.execute(moving["restore_search_path"], {"before": before})
 
 
 def _swap(
@@ -159,7 +147,7 @@ def _swap(
         definition.unguard(session, schemas, pgt_id)
     definition.unguard(session, schemas, row.pgt_id)
     moving = load_queries("storage/rebuild.sql", schemas)
-    with _pinned_names(session, schemas):
+    with rebuild.pinned_names(session):
         belongings = session.execute(moving["belongings"], {"relid": row.pgt_relid})
     _drop(session, schemas, row)
     rename = render(

@@ -73,15 +73,22 @@ def rebuild(session: Session, schemas: Schemas, definition: Definition) -> int:
     Raises:
         HasDependants: something on the table can't be moved to another one.
     """
-    before = str(session.execute(SQL["pin_search_path"])[0]["before"])
-    session.execute(render(SQL["lock_against_writers"], relation=definition.relation))
-    old = _relid(session, definition.relation)
-    own = indexes.found(session, old)
-    _check_movable(session, definition, old, own)
-    _build(session, definition, own)
-    _swap_when_free(session, schemas, definition, old, own)
-    session.execute(SQL["restore_search_path"], {"before": before})
+    with pinned_names(session):
+        session.execute(render(SQL["lock_against_writers"], relation=definition.relation))
+        old = _relid(session, definition.relation)
+        own = indexes.found(session, old)
+        _check_movable(session, definition, old, own)
+        _build(session, definition, own)
+        _swap_when_free(session, schemas, definition, old, own)
     return _relid(session, definition.relation)
+
+
+@contextmanager
+def pinned_names(session: Session) -> Generator[None]:
+    """Let PostgreSQL print every name qualified; after an error the transaction ends anyway."""
+    before = session.execute(SQL["pin_search_path"])[0]["before"]
+    yield
+    session.execute(SQL["restore_search_path"], {"before": before})
 
 
 def adopt(session: Session, relation: str, base: str) -> None:

@@ -16,7 +16,6 @@ from trickle_runtime.compiler.operators.base import Operator
 from trickle_runtime.compiler.operators.filter import Filter
 from trickle_runtime.compiler.operators.inner_join import InnerJoin
 from trickle_runtime.compiler.planning import functions
-from trickle_runtime.compiler.planning import tests_as_queries as tests
 from trickle_runtime.compiler.planning.correlation import Domain
 from trickle_runtime.compiler.planning.gathered import Gathered, Queries, conjuncts
 from trickle_runtime.compiler.planning.lateral import LateralPlanner, shown, unwrapped
@@ -30,6 +29,7 @@ from trickle_runtime.compiler.planning.scope import (
     joins,
     reads_tables,
 )
+from trickle_runtime.compiler.planning.tests_as_queries import is_quantified
 from trickle_runtime.compiler.planning.tools import Tools
 from trickle_runtime.compiler.reasons import NotIncremental
 from trickle_runtime.compiler.term import ref
@@ -58,12 +58,10 @@ class FromPlanner:
         """
         gathered = Gathered(pending=list(where))
         clause = select.args.get("from_")
-        if domain is not None and clause is not None:
-            alone = exp.Select(from_=clause.copy(), joins=[join.copy() for join in joins(select)])
-            if _uses(alone, domain):
-                gathered = self._correlated(domain, gathered.pending)
         if clause is None:
             return gathered
+        if domain is not None and any(_uses(node, domain) for node in (clause, *joins(select))):
+            gathered = self._correlated(domain, gathered.pending)
         self._item(clause.this, gathered, ctes)
         for join in joins(select):
             self._join(join, gathered, ctes)
@@ -80,9 +78,9 @@ class FromPlanner:
 
         ``all_values``: it has them in any case.
         """
-        domain = into.domain
-        keyed = domain is not None and (all_values or _uses(node, domain))
-        side = self._correlated(domain, []) if domain is not None and keyed else Gathered()
+        domain, side = into.domain, Gathered()
+        if domain is not None and (all_values or _uses(node, domain)):
+            side = self._correlated(domain, [])
         self._item(node, side, ctes)
         return side.join(self.tools)
 
@@ -229,8 +227,8 @@ class FromPlanner:
         )
         pairs = Source(joined, Scope((*both.items, *every), both.merged)).over(joined, output_name)
         found, pairs = self.queries.inline(over_both, pairs, ctes)
-        tests = [pairs.resolve(self.queries.plain(test)) for test in found]
-        predicate = exp.and_(*tests, copy=False)
+        resolved = [pairs.resolve(self.queries.plain(test)) for test in found]
+        predicate = exp.and_(*resolved, copy=False)
         pairs = pairs.over(Filter(self.tools.alias("f"), pairs.operator, predicate))
         pairs = replace(pairs, scope=Scope(pairs.scope.items[-len(parts) :]))
         return join_of_pairs(side, parts, pairs, used, self.tools)
@@ -259,7 +257,7 @@ class FromPlanner:
 def _compared(condition: exp.Expr) -> Iterator[exp.Expr]:
     """What is compared with subqueries: it will stand inside of them."""
     for node in condition.walk():
-        if node.args.get("query") is not None or tests.is_quantified(node):
+        if node.args.get("query") is not None or is_quantified(node):
             yield node.this
 
 
@@ -279,10 +277,8 @@ def _same_values(left: Sequence[exp.Expr], right: Sequence[exp.Expr]) -> list[ex
     """That two sides are of the same outer values, where both carry them."""
     if not left or not right:
         return []
-    return [
-        exp.NullSafeEQ(this=a.copy(), expression=b.copy())
-        for a, b in zip(left, right, strict=True)
-    ]
+    pairs = zip(left, right, strict=True)
+    return [exp.NullSafeEQ(this=a.copy(), expression=b.copy()) for a, b in pairs]
 
 
 def _kept(side: str, left: exp.Expr, right: exp.Expr) -> exp.Expr:

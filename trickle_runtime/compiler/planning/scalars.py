@@ -26,11 +26,11 @@ def single(planned: Planned, tools: Tools) -> Planned:
         return planned
     value = ref(operator.alias, planned.outputs[0])
     keys = [(name, ref(operator.alias, name)) for name in planned.carried]
-    calls = counting(value, tools.fact(operator, planned.outputs[0]).type)
+    type_ = tools.fact(operator, planned.outputs[0]).type
+    calls = counting(value, type_)
     alias = tools.alias("g")
     grouped = plan_aggregate(alias, operator, keys, calls, tools)
-    value = _only_one(alias, tools.fact(operator, planned.outputs[0]).type)
-    named = [("value", value), ("n", ref(alias, "n"))]
+    named = [("value", _only_one(alias, type_)), ("n", ref(alias, "n"))]
     named += [(name, ref(alias, name)) for name in planned.carried]
     rows = tools.project(grouped, named)
     return Planned(rows, ("value", "n"), planned.carried, None, planned.rejects)
@@ -45,13 +45,13 @@ def guarded(planned: Planned, tools: Tools, column: Callable[[str], exp.Column])
     value = column(planned.outputs[0])
     if len(planned.outputs) == 1:
         return value
-    number = exp.Literal.number(1)
-    series = exp.Anonymous(this="generate_series", expressions=[number.copy(), column("n")])
+    one = exp.Literal.number(1)
+    series = exp.Anonymous(this="generate_series", expressions=[one.copy(), column("n")])
     rows = exp.Select(
         expressions=[cast(exp.null(), tools.fact(planned.operator, "value").type)],
         from_=exp.From(this=exp.Table(this=series)),
     )
-    many = exp.If(this=exp.GT(this=column("n"), expression=number), true=exp.Subquery(this=rows))
+    many = exp.If(this=exp.GT(this=column("n"), expression=one), true=exp.Subquery(this=rows))
     return exp.Paren(this=exp.Case(ifs=[many], default=value))
 
 

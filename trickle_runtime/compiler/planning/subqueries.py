@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Protocol
 
 from sqlglot import exp
@@ -173,8 +174,7 @@ class SubqueryPlanner:
                 continue
             planned = single(self.queries.query(_query(node), ctes), self.tools)
             rows.append(planned.operator)
-            alias = planned.operator.alias
-            node.replace(guarded(planned, self.tools, lambda name, a=alias: ref(a, name)))
+            node.replace(guarded(planned, self.tools, partial(ref, planned.operator.alias)))
         if not rows:
             return None
         if len(rows) == 1:
