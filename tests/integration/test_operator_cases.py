@@ -66,7 +66,7 @@ def test_case(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     if "requires" in case and not supported(case["requires"]):
-        pytest.skip(f"this server can't: {case['requires']}")
+        pytest.skip(f"this PostgreSQL is too old for it, or built without it: {case['requires']}")
     _prepare(case, writer)
     if way != "end":  # where PostgreSQL has explained the same statements
         monkeypatch.setattr(dry_run, "check", lambda *_: None)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 import yaml
@@ -176,19 +176,27 @@ class TestPersistDocs(BasePersistDocs):
         }
 
 
-@pytest.mark.slow
-class TestPersistDocsColumnMissing(BasePersistDocsColumnMissing):
+class OneModel:
+    """A suite with a single model, as a stream table."""
+
+    name: ClassVar[str]
+    text: ClassVar[str]
+
     @pytest.fixture(scope="class")
     def models(self) -> dict[str, str]:
-        return {"missing_column.sql": as_stream_table(docs_fixtures._MODELS__MISSING_COLUMN)}
+        return {f"{self.name}.sql": as_stream_table(self.text)}
 
 
 @pytest.mark.slow
-class TestPersistDocsAllColumnsMissing(BasePersistDocsAllColumnsMissing):
-    @pytest.fixture(scope="class")
-    def models(self) -> dict[str, str]:
-        text = docs_fixtures._MODELS__ALL_COLUMNS_MISSING
-        return {"all_columns_missing.sql": as_stream_table(text)}
+class TestPersistDocsColumnMissing(OneModel, BasePersistDocsColumnMissing):
+    name = "missing_column"
+    text = docs_fixtures._MODELS__MISSING_COLUMN
+
+
+@pytest.mark.slow
+class TestPersistDocsAllColumnsMissing(OneModel, BasePersistDocsAllColumnsMissing):
+    name = "all_columns_missing"
+    text = docs_fixtures._MODELS__ALL_COLUMNS_MISSING
 
 
 @pytest.mark.slow
@@ -200,19 +208,17 @@ class TestPersistDocsQuotedColumn(BasePersistDocsCommentOnQuotedColumn):
 
 
 @pytest.mark.slow
-class TestPersistDocsQuotedCase(BasePersistDocsQuotedColumnCaseSensitive):
-    @pytest.fixture(scope="class")
-    def models(self) -> dict[str, str]:
-        text = docs_fixtures._MODELS__QUOTED_CASE_SENSITIVE
-        return {"quoted_case_sensitive.sql": as_stream_table(text)}
+class TestPersistDocsQuotedCase(OneModel, BasePersistDocsQuotedColumnCaseSensitive):
+    name = "quoted_case_sensitive"
+    text = docs_fixtures._MODELS__QUOTED_CASE_SENSITIVE
 
 
 @pytest.mark.slow
-class TestPersistDocsQuotedMismatch(BasePersistDocsQuotedDescriptionNotAppliedOnMismatch):
-    @pytest.fixture(scope="class")
-    def models(self) -> dict[str, str]:
-        text = docs_fixtures._MODELS__QUOTED_PHYSICAL_CASE_MISMATCH
-        return {"quoted_physical_case_mismatch.sql": as_stream_table(text)}
+class TestPersistDocsQuotedMismatch(
+    OneModel, BasePersistDocsQuotedDescriptionNotAppliedOnMismatch
+):
+    name = "quoted_physical_case_mismatch"
+    text = docs_fixtures._MODELS__QUOTED_PHYSICAL_CASE_MISMATCH
 
 
 @pytest.mark.slow
