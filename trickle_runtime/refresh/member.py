@@ -24,7 +24,7 @@ from trickle_runtime.errors import (
     TrickleError,
     UnsupportedQuery,
 )
-from trickle_runtime.refresh import constraints, policy, result
+from trickle_runtime.refresh import constraints, plans, policy, result
 from trickle_runtime.refresh.compiled import Statements
 from trickle_runtime.refresh.members import Member, Observation, buffer_name, queries
 from trickle_runtime.storage import partitioning
@@ -73,6 +73,7 @@ class Runner:
         self._seen = seen
         self._initiated_by = initiated_by
         self._sql = queries(schemas)
+        self._plans = plans.of(session, seen.backend_pid)
 
     def run(self, work: Work) -> result.RefreshResult:
         """Refresh one member, going on to a full difference where that is the way out."""
@@ -152,12 +153,13 @@ class Runner:
         )
         deadline = None if work.budget_ms is None else time.perf_counter() + work.budget_ms / 1000
         prepare = work.prepare
+        keep = work.mode == "differential" and plans.keepable(steps)
         counts = (0, 0, 0)
         for batch in _batches(steps, singly=deadline is not None or prepare is not None):
             if prepare is not None and batch[0].kind in _ON_TABLE:
                 prepare()
                 prepare = None
-            rows = self._execute(";\n".join(step.sql for step in batch), deadline)
+            rows = self._execute(work, batch, deadline, keep=keep)
             if batch[-1].kind == "apply":
                 more = _counts(work, rows)
                 counts = (counts[0] + more[0], counts[1] + more[1], counts[2] + more[2])
@@ -165,12 +167,19 @@ class Runner:
                 partitioning.ensure_partitions(self._session, work.member.name, spec, DELTA)
         return counts
 
-    def _execute(self, statements: str, deadline: float | None) -> list[Row]:
-        if deadline is None:
-            return self._session.execute(statements)
-        left = max(1, int((deadline - time.perf_counter()) * 1000))
-        limit = render(self._sql["limit_statements"], milliseconds=str(left))
-        return self._session.execute(";\n".join([limit, statements]))
+    def _execute(
+        self, work: Work, batch: Sequence[Step], deadline: float | None, *, keep: bool
+    ) -> list[Row]:
+        limit: list[str] = []
+        if deadline is not None:
+            left = max(1, int((deadline - time.perf_counter()) * 1000))
+            limit.append(render(self._sql["limit_statements"], milliseconds=str(left)))
+        if keep and self._plans is not None:
+            settings = work.member.session_settings
+            return self._plans.execute(
+                self._session, self._schemas, batch, work.rows_in, settings, before=limit
+            )
+        return self._session.execute(";\n".join([*limit, *(step.sql for step in batch)]))
 
     def _self_creating(self, member: Member) -> partitioning.PartitionSpec | None:
         if member.partition_by is None:

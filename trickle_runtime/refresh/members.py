@@ -147,6 +147,7 @@ class Observation:
     snapshot: str
     at: datetime
     own_xid: str | None
+    backend_pid: int
     system_identifier: int
     database: int
     settings: Settings
@@ -183,6 +184,7 @@ def observe(
         snapshot=row["snapshot"],
         at=row["at"],
         own_xid=row["own_xid"],
+        backend_pid=row["backend_pid"],
         system_identifier=row["system_identifier"],
         database=row["database"],
         settings=parse(row["settings"] or {}),

@@ -5,7 +5,7 @@ SELECT pgt_id, relid::bigint AS relid, relation, status, fuse_state, blow_reason
 FROM pgtrickle.pgt_survey(pgtrickle.pgt_with_gates(%(pgt_ids)s::bigint[]), %(locks)s) survey
 
 -- name: observe
-SELECT *, (
+SELECT *, pg_backend_pid() AS backend_pid, (
     SELECT jsonb_agg(g ORDER BY g.position) FROM pgtrickle.pgt_gates g
 ) AS gates
 FROM pgtrickle.pgt_observe(pgtrickle.pgt_with_gates(%(pgt_ids)s::bigint[]), %(past)s)
@@ -117,6 +117,16 @@ LOCK TABLE {relations} IN ACCESS SHARE MODE
 
 -- name: limit_statements
 SET LOCAL statement_timeout = {milliseconds}
+
+-- name: prepare
+PREPARE {name} AS
+{statement}
+
+-- name: execute_prepared
+EXECUTE {name}
+
+-- name: deallocate
+DEALLOCATE {name}
 
 -- name: other_than_inserts
 SELECT 1 FROM {buffer} WHERE op <> 'I' AND NOT pg_visible_in_snapshot(xid, %(frontier)s::pg_snapshot) LIMIT 1
