@@ -83,7 +83,7 @@ def sweep_command(scale: float, repeat: int, dsn: str | None, as_json: bool) -> 
 @click.option("--repeat", type=int, default=3, show_default=True)
 @_shared
 def views_command(customers: int, repeat: int, dsn: str | None, as_json: bool) -> None:
-    """Six views against deltas written by hand."""
+    """Views against deltas written by hand."""
 
     def measure(bench: _Bench) -> tuple[Table, ...]:
         return views.run(

@@ -67,8 +67,6 @@ class StreamTable:
     consecutive_errors: int
     last_error: str | None
     last_error_code: str | None
-    last_refresh_at: datetime | None
-    data_timestamp: datetime | None
     next_attempt_at: datetime | None
     created_at: datetime
     updated_at: datetime

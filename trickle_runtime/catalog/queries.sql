@@ -28,13 +28,12 @@ SET (pgt_relid, pgt_schema, pgt_name, query, canonical_query, definition_version
     schedule, refresh_mode, effective_mode, mode_reasons, partition_by, tier, cdc_mode, diamond_consistency,
     append_only, unique_key, status, is_populated, reinit_reason, diverged, fuse_mode, fuse_state, fuse_ceiling,
     fuse_sensitivity, fuse_exempt, blown_at, blow_reason, consecutive_errors, last_error, last_error_code,
-    last_refresh_at, data_timestamp, next_attempt_at, updated_at)
+    next_attempt_at, updated_at)
 = (SELECT r.pgt_relid, r.pgt_schema, r.pgt_name, r.query, r.canonical_query, r.definition_version, r.plan,
     r.session_settings, r.schedule, r.refresh_mode, r.effective_mode, r.mode_reasons, r.partition_by, r.tier,
     r.cdc_mode, r.diamond_consistency, r.append_only, r.unique_key, r.status, r.is_populated, r.reinit_reason,
     r.diverged, r.fuse_mode, r.fuse_state, r.fuse_ceiling, r.fuse_sensitivity, r.fuse_exempt, r.blown_at,
-    r.blow_reason, r.consecutive_errors, r.last_error, r.last_error_code, r.last_refresh_at, r.data_timestamp,
-    r.next_attempt_at, now()
+    r.blow_reason, r.consecutive_errors, r.last_error, r.last_error_code, r.next_attempt_at, now()
     FROM jsonb_populate_record(t, %(values)s::jsonb) r)
 WHERE t.pgt_id = %(pgt_id)s
 RETURNING t.pgt_id

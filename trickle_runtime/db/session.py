@@ -48,6 +48,25 @@ class AutocommitSession(Session, Protocol):
         ...
 
 
+def run_last(session: Session, sql: str, params: Mapping[str, object] | None = None) -> None:
+    """Run statements and commit, in one round trip where the session can."""
+    if isinstance(session, AutocommitSession):
+        session.execute(f"{sql};\nCOMMIT", params)
+    else:
+        session.execute(sql, params)
+        session.commit()
+
+
+def run_alone(session: Session, sql: str, params: Mapping[str, object] | None = None) -> list[Row]:
+    """Run one statement in a transaction of its own, in one round trip where the session can."""
+    if isinstance(session, AutocommitSession):
+        session.commit()
+        return session.autocommit(sql, params)
+    rows = session.execute(sql, params)
+    session.commit()
+    return rows
+
+
 @runtime_checkable
 class DirectSession(Session, Protocol):
     """A session that knows which backend the other side of its socket said it was."""

@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
 
 from trickle_runtime.config import Schemas
 from trickle_runtime.db.session import Session
@@ -36,12 +35,9 @@ class Failed:
 def succeeded(
     session: Session,
     schemas: Schemas,
-    at: datetime,
     done: Sequence[tuple[Work, result.RefreshResult]],
 ) -> None:
-    """Note that members were refreshed with the data of ``at``; the caller commits."""
-    if not done:
-        return
+    """Take back what the refresh of members has made untrue; the caller commits."""
     records = [
         {
             "pgt_id": work.member.pgt_id,
@@ -49,10 +45,10 @@ def succeeded(
             "reinit_reason": work.member.reinit_reason,
         }
         for work, outcome in done
+        if work.member.unsettled
     ]
-    session.execute(
-        queries(schemas)["succeeded"], {"at": at.isoformat(), "done": json.dumps(records)}
-    )
+    if records:
+        session.execute(queries(schemas)["succeeded"], {"done": json.dumps(records)})
     send(session, schemas, [alert for one in done for alert in _after_success(*one)])
 
 

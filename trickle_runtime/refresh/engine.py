@@ -25,6 +25,7 @@ from trickle_runtime.refresh import (
     bookkeeping,
     fuse,
     gate,
+    glance,
     inspect,
     locks,
     memory,
@@ -74,11 +75,13 @@ def run_pass(
     session.commit()
     followed = sources.Followed()
     for attempt in range(ATTEMPTS):
-        time.sleep(attempt * random.uniform(0.01, 0.05))
+        if attempt:
+            time.sleep(attempt * random.uniform(0.01, 0.05))
         try:
             return _Attempt(session, schemas, request, followed).run()
         except opening.RelationsMoved:
             memory.forget(session)
+            glance.forget(session)
             session.rollback()
         except DatabaseError as error:
             # A buffer that cleanup dropped while its changes were counted.
@@ -131,6 +134,7 @@ class _Attempt:
         self._followed = followed  # in earlier attempts
         self._faults = followed.faults
         self._progress = Progress(request, followed.outcomes)
+        self._known: glance.Known | None = None
 
     def run(self) -> PassResult:
         """Look what there is to do, and do it."""
@@ -199,7 +203,7 @@ class _Attempt:
             if self._request.before_commit is not None:
                 self._request.before_commit(seen)
             self._check_partitions(seen, held)
-            self._session.commit()
+            transaction.runner.commit()
         except DatabaseError as error:
             self._session.rollback()
             if error.sqlstate in opening.GONE:
@@ -207,6 +211,9 @@ class _Attempt:
             self._lose(held, error)
             return PassResult(self._progress.results)
         memory.remember(self._session, self._request.pgt_ids, found)
+        known = None if self._progress.failures else self._known
+        outcomes = {pgt_id: outcome for pgt_id, (_, outcome) in self._progress.done.items()}
+        glance.keep(self._session, self._request.pgt_ids_sorted, known, outcomes)
         if self._progress.has_news:
             self._settle(seen, transaction)
         self._progress.up_to_date(seen.members.values())
@@ -223,7 +230,7 @@ class _Attempt:
             read |= found[pgt_id].locks
         timeout = next((one.lock_timeout for one in found.values()), None)
         locked = opening.begin(self._session, self._schemas, timeout, write=write, read=read)
-        seen = observe(self._session, self._schemas, self._request.pgt_ids_sorted, past=True)
+        seen = self._look()
         if not set(held) <= seen.members.keys():
             raise opening.RelationsMoved
         for pgt_id in self._touched(found, held):
@@ -238,6 +245,17 @@ class _Attempt:
             raise opening.RelationsMoved
         self._progress.fail_faulty(seen, held, self._faults)
         return seen, Transaction(self._session, self._schemas, seen, self._progress)
+
+    def _look(self) -> Observation:
+        """Take the snapshot; what this session knows already is not read again."""
+        wanted = self._request.pgt_ids_sorted
+        self._known = glance.look(self._session, self._schemas, wanted)
+        if self._known is not None:
+            return self._known.seen
+        seen = observe(self._session, self._schemas, wanted, past=True)
+        if wanted is not None:
+            self._known = glance.examine(self._session, self._schemas, seen)
+        return seen
 
     def _has_others(self, seen: Observation, held: list[int]) -> bool:
         """Whether members of the request can be refreshed that could not be a moment ago.
@@ -304,7 +322,7 @@ class _Attempt:
         progress = self._progress
         try:
             done = list(progress.done.values())
-            bookkeeping.succeeded(self._session, self._schemas, seen.at, done)
+            bookkeeping.succeeded(self._session, self._schemas, done)
             self._record_failures(seen)
             for pgt_id, decision in progress.blows.items():
                 fuse.record(
@@ -329,6 +347,7 @@ class _Attempt:
         text = queries(self._schemas)["analyze"]
         for pgt_id, (work, outcome) in self._progress.done.items():
             if outcome.changed > max(ANALYZE_AFTER, seen.members[pgt_id].rows / 5):
+                glance.forget(self._session)  # how many rows it has
                 for relation in (work.member.name, *work.member.states):
                     self._session.execute(render(text, relation=relation))
 

@@ -107,8 +107,6 @@ def _fill(session: Session, schemas: Schemas, job: Job, seen: Observation) -> in
         job.pgt_id,
         status=job.options.status,
         is_populated=done,
-        data_timestamp=seen.at if done else None,
-        last_refresh_at=seen.at if done else None,
     )
     if done:
         _record(store, job, rows, (time.perf_counter() - started) * 1000)
@@ -172,7 +170,12 @@ def set_frontier(session: Session, schemas: Schemas, job: Job) -> None:
         if one.pgt_id is not None
     }
     session.execute(
-        queries(schemas)["filled"], {"pgt_id": job.pgt_id, "upstream": json.dumps(upstream)}
+        queries(schemas)["filled"],
+        {
+            "pgt_id": job.pgt_id,
+            "upstream": json.dumps(upstream),
+            "done": job.options.initialize,
+        },
     )
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from trickle_runtime.config import Schemas
-from trickle_runtime.db.session import Row, Session
+from trickle_runtime.db.session import Row, Session, run_alone
 from trickle_runtime.refresh.members import queries
 
 
@@ -18,8 +18,8 @@ def call(session: Session, schemas: Schemas, function: str, name: str) -> list[R
 
 
 def number(session: Session, schemas: Schemas, name: str) -> int | None:
-    """Return the number of a stream table, if there is one of that name."""
-    rows = session.execute(queries(schemas)["number"], {"name": name})
+    """Return the number of a stream table, if there is one of that name; commits."""
+    rows = run_alone(session, queries(schemas)["number"], {"name": name})
     return rows[0]["pgt_id"] if rows else None
 
 

@@ -12,7 +12,7 @@ from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 
 from trickle_runtime.config import Schemas
-from trickle_runtime.db.session import AutocommitSession, Session
+from trickle_runtime.db.session import Session, run_alone
 from trickle_runtime.errors import DatabaseError
 from trickle_runtime.refresh.members import queries
 
@@ -49,14 +49,14 @@ def space(schemas: Schemas) -> int:
 
 def _try(session: Session, schemas: Schemas, pgt_ids: Sequence[int]) -> list[int]:
     parameters = {"space": space(schemas), "pgt_ids": list(pgt_ids)}
-    rows = session.execute(queries(schemas)["try_locks"], parameters)
+    rows = run_alone(session, queries(schemas)["try_locks"], parameters)
     return [row["pgt_id"] for row in rows]
 
 
 def _wait(session: Session, schemas: Schemas, pgt_ids: Sequence[int], got: list[int]) -> None:
     statement = queries(schemas)["wait_lock"]
     for pgt_id in sorted(pgt_ids):
-        session.execute(statement, {"space": space(schemas), "pgt_id": pgt_id})
+        run_alone(session, statement, {"space": space(schemas), "pgt_id": pgt_id})
         got.append(pgt_id)
 
 
@@ -67,11 +67,7 @@ def _release(session: Session, schemas: Schemas, pgt_ids: Sequence[int]) -> None
     parameters = {"space": space(schemas), "pgt_ids": list(pgt_ids)}
     try:
         session.rollback()
-        if isinstance(session, AutocommitSession):
-            session.autocommit(queries(schemas)["unlock"], parameters)
-        else:
-            session.execute(queries(schemas)["unlock"], parameters)
-            session.commit()
+        run_alone(session, queries(schemas)["unlock"], parameters)
     except DatabaseError as error:
         if not error.transient:
             raise

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 
 from trickle_runtime.compiler.result import Step
 from trickle_runtime.config import Schemas
-from trickle_runtime.db.session import Row, Session
+from trickle_runtime.db.session import Row, Session, run_last
 from trickle_runtime.db.sql import quote_literal, render
 from trickle_runtime.errors import (
     DatabaseError,
@@ -74,11 +74,24 @@ class Runner:
         self._initiated_by = initiated_by
         self._sql = queries(schemas)
         self._plans = plans.of(session, seen.backend_pid)
+        self._only = False
+        self._last: tuple[str, dict[str, object]] | None = None
 
-    def run(self, work: Work) -> result.RefreshResult:
-        """Refresh one member, going on to a full difference where that is the way out."""
+    def run(self, work: Work, *, only: bool = False) -> result.RefreshResult:
+        """Refresh one member, going on to a full difference where that is the way out.
+
+        The record of the ``only`` member of a transaction travels with ``commit``.
+        """
+        self._only = only
         with constraints.violations(work.member.name):
             return self._run(work)
+
+    def commit(self) -> None:
+        """Commit the transaction."""
+        if self._last is None:
+            self._session.commit()
+        else:
+            run_last(self._session, *self._last)
 
     def _run(self, work: Work) -> result.RefreshResult:
         started = time.perf_counter()
@@ -113,9 +126,7 @@ class Runner:
         member = work.member
         settings = self._settings(work)
         found = self._session.execute(
-            ";\n".join(
-                ["SAVEPOINT pgt_member", self._sql["apply_settings"], self._sql["advance"]]
-            ),
+            ";\n".join(["SAVEPOINT pgt_member", self._sql["advance"]]),
             {
                 "names": list(settings),
                 "values": list(settings.values()),
@@ -126,7 +137,7 @@ class Runner:
                 "upstream": json.dumps({str(key): no for key, no in work.upstream.items()}),
             },
         )
-        if not found:
+        if not found[0]["advanced"]:
             raise AlreadyRefreshed
 
     def _settings(self, work: Work) -> dict[str, str]:
@@ -207,7 +218,7 @@ class Runner:
                     )
 
     def _finish(self, work: Work, counts: tuple[int, int, int], milliseconds: float) -> None:
-        """Record the refresh and release the savepoint, in one round trip."""
+        """Record the refresh and release the savepoint, in one round trip or with the commit."""
         member = work.member
         parts = [self._sql["record"], "RELEASE SAVEPOINT pgt_member"]
         if work.budget_ms is not None:
@@ -215,20 +226,21 @@ class Runner:
             parts.insert(0, render(self._sql["limit_statements"], milliseconds=limit))
         if member.logged and not any(counts):
             parts.insert(0, self._sql["nothing_changed"])
-        self._session.execute(
-            ";\n".join(parts),
-            {
-                "pgt_id": member.pgt_id,
-                "action": work.action,
-                "reason": work.reason,
-                "initiated_by": self._initiated_by,
-                "rows_in": work.rows_in,
-                "inserted": counts[0],
-                "updated": counts[1],
-                "deleted": counts[2],
-                "duration_ms": milliseconds,
-            },
-        )
+        parameters: dict[str, object] = {
+            "pgt_id": member.pgt_id,
+            "action": work.action,
+            "reason": work.reason,
+            "initiated_by": self._initiated_by,
+            "rows_in": work.rows_in,
+            "inserted": counts[0],
+            "updated": counts[1],
+            "deleted": counts[2],
+            "duration_ms": milliseconds,
+        }
+        if self._only:
+            self._last = ";\n".join(parts), parameters
+        else:
+            self._session.execute(";\n".join(parts), parameters)
 
 
 def _second_attempt(work: Work, error: TrickleError, spent_ms: float) -> Work | None:

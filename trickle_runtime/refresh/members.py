@@ -68,6 +68,7 @@ class Member:
     is_populated: bool
     reinit_reason: str | None
     diverged: bool
+    unsettled: bool  # its row says what a refresh makes untrue: errors, a reason to reinitialise …
     fuse_mode: str
     fuse_state: str
     skip_next: bool  # changes that the fuse held back are to be skipped

@@ -20,7 +20,7 @@ from trickle_runtime.db.session import DirectSession, Row, Session
 from trickle_runtime.db.sql import render
 from trickle_runtime.refresh.members import queries
 
-MOST = 64  # prepared statements of a session: each holds memory of its backend
+MOST = 128  # prepared statements of a session: each holds memory of its backend
 SIZES = (32, 1024)  # changes; one plan serves up to each, more are planned every time
 PATIENCE = 4.0  # times as long as a plan took at first
 PATIENCE_MS = 20.0
@@ -78,6 +78,11 @@ class Plans:
                 self._forget(session, schemas, key)
         return rows
 
+    def query(self, session: Session, schemas: Schemas, text: str) -> list[Row]:
+        """Run a query of the catalog, whose plan does not depend on how much has changed."""
+        plan = self._prepared(session, schemas, (text, 0, ()))
+        return session.execute(render(queries(schemas)["execute_prepared"], name=plan.name))
+
     def _prepared(self, session: Session, schemas: Schemas, key: _Key) -> _Plan:
         found = self._plans.get(key)
         if found is None:
@@ -113,4 +118,3 @@ def of(session: Session, backend_pid: int) -> Plans | None:
 def keepable(steps: Sequence[Step]) -> bool:
     """Whether a plan for these steps outlives the refresh: none of them makes a table."""
     return all(step.kind != "utility" for step in steps)
-

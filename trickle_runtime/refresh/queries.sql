@@ -10,49 +10,79 @@ SELECT *, pg_backend_pid() AS backend_pid, (
 ) AS gates
 FROM pgtrickle.pgt_observe(pgtrickle.pgt_with_gates(%(pgt_ids)s::bigint[]), %(past)s)
 
+-- name: examine
+WITH RECURSIVE tree (member) AS (
+    SELECT unnest({sources})
+    UNION
+    SELECT i.inhrelid FROM tree JOIN pg_inherits i ON i.inhparent = tree.member
+)
+SELECT members, pgtrickle.pgt_stamp({ids}, {own}, members::oid[], {others}, {functions}) AS stamp
+FROM (SELECT array_agg(member::bigint) AS members FROM tree) found
+
+-- name: look
+SELECT pg_current_snapshot()::text AS snapshot, now() AS at, pg_current_xact_id_if_assigned()::text AS own_xid,
+       pg_backend_pid() AS backend_pid,
+       pgtrickle.pgt_stamp({ids}, {own}, {members}, {others}, {functions}) AS stamp,
+       (SELECT jsonb_agg(jsonb_build_object('pgt_id', f.pgt_id, 'snapshot', f.snapshot::text, 'clock', f.clock::text,
+            'upstream', f.upstream, 'refresh_no', f.refresh_no, 'version', f.version,
+            'valid', f.system_identifier = {system}
+                AND pg_snapshot_xmax(f.snapshot) <= pg_snapshot_xmax(pg_current_snapshot())))
+        FROM pgtrickle.pgt_frontiers f WHERE f.pgt_id = ANY ({ids})) AS frontiers,
+       (SELECT jsonb_agg(jsonb_build_array(p.pgt_id, p.relid, p.changes)) FROM (
+{pending}
+       ) p (pgt_id, relid, changes)) AS pending
+
+-- name: look_at_buffer
+SELECT {pgt_id}, {relid}, count(*)
+FROM {buffer} b CROSS JOIN (SELECT f.snapshot FROM pgtrickle.pgt_frontiers f WHERE f.pgt_id = {pgt_id} OFFSET 0) f
+WHERE b.op <> 'A' AND NOT pg_visible_in_snapshot(b.xid, f.snapshot)
+
+-- name: look_at_log
+-- A change log has no updates: the larger of what came and what went counts each of them once.
+SELECT {pgt_id}, {relid}, sum(n) FROM (
+    SELECT greatest(sum(l.__pgt_w) FILTER (WHERE l.__pgt_w > 0), -sum(l.__pgt_w) FILTER (WHERE l.__pgt_w < 0)) AS n
+    FROM {log} l
+    WHERE l.__pgt_refresh > (
+        SELECT coalesce((f.upstream ->> {below})::bigint, 0) FROM pgtrickle.pgt_frontiers f WHERE f.pgt_id = {pgt_id})
+    GROUP BY l.__pgt_refresh
+) refreshes
+
+-- name: look_at_nothing
+SELECT 0, 0, 0
+
 -- name: try_locks
 SELECT pgt_id
 FROM (SELECT unnest(%(pgt_ids)s::bigint[]) AS pgt_id ORDER BY 1) wanted
 WHERE pg_try_advisory_lock(%(space)s::int, hashint8(pgt_id))
 
 -- name: wait_lock
+BEGIN;
 SET LOCAL lock_timeout = '60s';
-SELECT pg_advisory_lock(%(space)s::int, hashint8(%(pgt_id)s::bigint))
+SELECT pg_advisory_lock(%(space)s::int, hashint8(%(pgt_id)s::bigint));
+COMMIT
 
 -- name: unlock
 SELECT pg_advisory_unlock(%(space)s::int, hashint8(pgt_id))
 FROM unnest(%(pgt_ids)s::bigint[]) AS held (pgt_id)
 
 -- name: advance
--- The compare-and-set that makes a pass the only one that brings in these changes.
-WITH advanced AS (
-    UPDATE pgtrickle.pgt_frontiers
-    SET snapshot = %(snapshot)s::pg_snapshot, upstream = %(upstream)s::jsonb, refresh_no = refresh_no + 1,
-        version = version + 1, provisional = false, system_identifier = %(system_identifier)s, clock = now()
-    WHERE pgt_id = %(pgt_id)s AND version = %(version)s
-    RETURNING refresh_no
-)
-SELECT refresh_no FROM advanced
+SELECT pgtrickle.pgt_advance(%(pgt_id)s, %(version)s, %(snapshot)s, %(upstream)s, %(system_identifier)s,
+                             %(names)s::text[], %(values)s::text[]) AS advanced
 
 -- name: nothing_changed
 -- No row of the table changed: the tables above have nothing to read.
 UPDATE pgtrickle.pgt_frontiers SET refresh_no = refresh_no - 1 WHERE pgt_id = %(pgt_id)s
 
 -- name: record
-INSERT INTO pgtrickle.pgt_refresh_history (pgt_id, started_at, ended_at, action, status, reason, initiated_by, rows_in,
-                                           inserted, updated, deleted, duration_ms)
-VALUES (%(pgt_id)s, clock_timestamp() - make_interval(secs => %(duration_ms)s / 1000.0), clock_timestamp(), %(action)s,
-        'completed', %(reason)s, %(initiated_by)s, %(rows_in)s, %(inserted)s, %(updated)s, %(deleted)s,
-        %(duration_ms)s)
+SELECT pgtrickle.pgt_record(%(pgt_id)s, %(action)s, %(reason)s, %(initiated_by)s, %(rows_in)s, %(inserted)s, %(updated)s,
+                            %(deleted)s, %(duration_ms)s)
 
 -- name: succeeded
 -- After the commit of the pass, in a transaction of its own: a user may have changed the row meanwhile. A crash may
 -- lose it, so the pass does not wait until it is on disk.
 SET LOCAL synchronous_commit = off;
 UPDATE pgtrickle.pgt_stream_tables s
-SET last_refresh_at = clock_timestamp(),
-    data_timestamp = %(at)s,
-    is_populated = true,
+SET is_populated = true,
     status = CASE WHEN s.status IN ('suspended', 'error') THEN 'active' ELSE s.status END,
     reinit_reason = CASE WHEN done.full_refresh AND s.reinit_reason IS NOT DISTINCT FROM done.reinit_reason
                          THEN NULL ELSE s.reinit_reason END,
@@ -211,7 +241,8 @@ ALTER TABLE {relation} RENAME TO {name}
 -- name: filled
 UPDATE pgtrickle.pgt_frontiers
 SET snapshot = pg_current_snapshot(), upstream = %(upstream)s::jsonb, version = version + 1,
-    provisional = false, system_identifier = pgtrickle.pgt_system_identifier(), clock = now()
+    provisional = false, system_identifier = pgtrickle.pgt_system_identifier(), clock = now(),
+    data_timestamp = CASE WHEN %(done)s THEN now() END, last_refresh_at = CASE WHEN %(done)s THEN clock_timestamp() END
 WHERE pgt_id = %(pgt_id)s
 
 -- name: count_rows
@@ -294,11 +325,11 @@ SELECT coalesce(n.nspname, s.pgt_schema)::text AS schema,
        s.mode_reasons,
        s.tier,
        CASE WHEN coalesce(p.changes, 0) = 0 AND s.reinit_reason IS NULL AND NOT coalesce(p.difference, false) THEN 0
-            ELSE extract(epoch FROM clock_timestamp() - s.data_timestamp)::float8 END AS lag,
+            ELSE extract(epoch FROM clock_timestamp() - f.data_timestamp)::float8 END AS lag,
        coalesce(p.changes, 0)::bigint AS pending,
        s.is_populated,
-       s.data_timestamp,
-       s.last_refresh_at,
+       f.data_timestamp,
+       f.last_refresh_at,
        h.action AS last_action,
        h.duration_ms AS last_duration_ms,
        coalesce(w.waiting_for, '{}') AS waiting_for,
@@ -318,6 +349,7 @@ LEFT JOIN (
     SELECT pgt_id, sum(changes) AS changes, bool_or(truncated OR failed) AS difference
     FROM pgtrickle.pgt_pending(%(pgt_ids)s::bigint[]) GROUP BY pgt_id
 ) p USING (pgt_id)
+LEFT JOIN pgtrickle.pgt_frontiers f USING (pgt_id)
 LEFT JOIN pgtrickle.waiting_stream_tables() w USING (pgt_id)
 LEFT JOIN LATERAL (
     SELECT action, duration_ms FROM pgtrickle.pgt_refresh_history r
@@ -334,12 +366,12 @@ WITH RECURSIVE wanted AS (
     SELECT d.source_pgt_id FROM wanted JOIN pgtrickle.pgt_dependencies d USING (pgt_id) WHERE d.source_pgt_id IS NOT NULL
 )
 SELECT bool_and(s.is_populated AND (
-           s.data_timestamp >= %(since)s::timestamptz
+           f.data_timestamp >= %(since)s::timestamptz
            OR s.reinit_reason IS NULL AND NOT EXISTS (SELECT FROM pgtrickle.pgt_pending(ARRAY[s.pgt_id]))
        )) AS fresh,
        array_agg(pgtrickle.stream_table_name(s.pgt_id)) FILTER (WHERE s.fuse_state = 'blown' OR s.status <> 'active')
            AS stopped
-FROM wanted JOIN pgtrickle.pgt_stream_tables s USING (pgt_id)
+FROM wanted JOIN pgtrickle.pgt_stream_tables s USING (pgt_id) LEFT JOIN pgtrickle.pgt_frontiers f USING (pgt_id)
 
 -- name: clock
 SELECT clock_timestamp() AS now

@@ -260,7 +260,7 @@ def _redefine(
         constraints.add_missing(session, schemas, row.pgt_id, relation, change.constraints)
     pass_gate(session, schemas, change, defined)
     session.commit()
-    bookkeeping.succeeded(session, schemas, seen.at, [(work, outcome)])
+    bookkeeping.succeeded(session, schemas, [(work, outcome)])
     session.commit()
     return outcome
 

@@ -98,7 +98,7 @@ def _replace(
         queries(schemas)["mark_stale"],
         {"pgt_id": row.pgt_id, "reason": f"{row.relation} was replaced"},
     )
-    store.update(row.pgt_id, data_timestamp=seen.at, last_refresh_at=seen.at, is_populated=True)
+    store.update(row.pgt_id, is_populated=True)
     redefine.pass_gate(session, schemas, change, defined)
     session.commit()
     return lost

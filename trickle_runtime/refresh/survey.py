@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from trickle_runtime import dag
 from trickle_runtime.config import Schemas
-from trickle_runtime.db.session import AutocommitSession, Row, Session
+from trickle_runtime.db.session import Row, Session, run_alone
 from trickle_runtime.refresh.members import queries
 
 FEW = 8
@@ -80,10 +80,7 @@ def _survey(
     alone: bool = False,
 ) -> dict[int, Surveyed]:
     text, parameters = queries(schemas)["survey"], {"pgt_ids": ids, "locks": locks}
-    if alone and isinstance(session, AutocommitSession):
-        rows = session.autocommit(text, parameters)
-    else:
-        rows = session.execute(text, parameters)
+    rows = run_alone(session, text, parameters) if alone else session.execute(text, parameters)
     return {row["pgt_id"]: _surveyed(row) for row in rows}
 
 

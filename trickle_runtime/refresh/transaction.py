@@ -47,7 +47,7 @@ class Transaction:
             if wanted and (len(unit) > 1 or wanted[0].pgt_id in self._seen.gates):
                 self._run_together(wanted, [members[one] for one in unit], held)
             elif wanted:
-                self._run_member(wanted[0])
+                self._run_member(wanted[0], only=len(held) == 1)
 
     def _run_together(self, wanted: list[Member], unit: list[Member], held: Set[int]) -> None:
         """Run members of which all succeed and pass their gates, or none is changed."""
@@ -96,7 +96,7 @@ class Transaction:
                     return False
         return passed
 
-    def _run_member(self, member: Member) -> bool:
+    def _run_member(self, member: Member, *, only: bool = False) -> bool:
         """Run one member; whether the others of its diamond may stay."""
         progress = self._progress
         if member.pgt_id in progress.results:  # failed before the transaction
@@ -120,11 +120,11 @@ class Transaction:
         if verdict is not None and verdict.verdict == fuse.SKIPS:
             progress.skipped_changes.add(member.pgt_id)
             work = replace(work, mode="skip", action=result.SKIP_CHANGES, reason="reset_fuse")
-        return self._refresh(work)
+        return self._refresh(work, only=only)
 
-    def _refresh(self, work: Work) -> bool:
+    def _refresh(self, work: Work, *, only: bool) -> bool:
         try:
-            self._progress.succeed(work, self.runner.run(work))
+            self._progress.succeed(work, self.runner.run(work, only=only))
         except AlreadyRefreshed:
             self._give_up_member()
             self._progress.skip(work.member, "another session has refreshed it")

@@ -6,13 +6,15 @@
 SELECT now() AS now,
        EXISTS (SELECT FROM pgtrickle.pgt_requests WHERE status = 'waiting') AS requests,
        (SELECT row(count(*), sum(xmin::text::bigint)) FROM pgtrickle.pgt_stream_tables)::text
+       || (SELECT row(count(*), sum(xmin::text::bigint)) FROM pgtrickle.pgt_frontiers)::text
        || (SELECT row(count(*), sum(xmin::text::bigint)) FROM pgtrickle.pgt_dependencies)::text AS version;
 COMMIT
 
 -- name: tables
 SELECT t.pgt_id, t.pgt_schema || '.' || t.pgt_name AS name, t.schedule, t.tier, t.status, t.diamond_consistency,
-       t.fuse_state = 'blown' AS fuse_blown, t.last_refresh_at, t.next_attempt_at, coalesce(d.reads, '{}') AS reads
+       t.fuse_state = 'blown' AS fuse_blown, f.last_refresh_at, t.next_attempt_at, coalesce(d.reads, '{}') AS reads
 FROM pgtrickle.pgt_stream_tables AS t
+LEFT JOIN pgtrickle.pgt_frontiers AS f USING (pgt_id)
 LEFT JOIN (
     SELECT pgt_id, array_agg(coalesce(source_pgt_id, -source_relid::bigint)) AS reads
     FROM pgtrickle.pgt_dependencies
@@ -22,9 +24,9 @@ ORDER BY t.pgt_id; COMMIT
 
 -- name: refreshed_since
 -- Members that somebody else refreshed, or stopped, after the tick that found them due.
-SELECT pgt_id
-FROM pgtrickle.pgt_stream_tables
-WHERE pgt_id = ANY (%(pgt_ids)s) AND (status NOT IN ('active', 'error') OR last_refresh_at > %(tick)s); COMMIT
+SELECT t.pgt_id
+FROM pgtrickle.pgt_stream_tables AS t LEFT JOIN pgtrickle.pgt_frontiers AS f USING (pgt_id)
+WHERE t.pgt_id = ANY (%(pgt_ids)s) AND (t.status NOT IN ('active', 'error') OR f.last_refresh_at > %(tick)s); COMMIT
 
 -- name: try_lock
 SELECT pg_try_advisory_lock(hashtext('pgtrickle.' || %(kind)s), %(number)s) AS locked; COMMIT

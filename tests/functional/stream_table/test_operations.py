@@ -32,11 +32,12 @@ sources:
       - name: by_query
         identifier: subject
         loaded_at_query: >
-          select data_timestamp from pgtrickle.pgt_stream_tables
+          select data_timestamp
+          from pgtrickle.pgt_frontiers join pgtrickle.pgt_stream_tables using (pgt_id)
           where pgt_relid = '{{ target.schema }}.subject'::regclass
 """
 QUERY = "select id, value from {schema}.numbers"
-AGE = "update pgtrickle.pgt_stream_tables set data_timestamp = now() - interval '2 hours'"
+AGE = "update pgtrickle.pgt_frontiers set data_timestamp = now() - interval '2 hours'"
 
 
 def operate(operation: str, /, *, expect_pass: bool = True, **arguments: Any) -> str:

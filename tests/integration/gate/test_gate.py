@@ -89,7 +89,7 @@ def test_bad_rows_are_rolled_back_and_the_fuse_blows(
     options: dict[str, object],
 ) -> None:
     rt.create_stream_table("t", QUERY, gate=[POSITIVE, FEW], schedule="1s", **options)
-    run(rt, "UPDATE pgtrickle.pgt_stream_tables SET last_refresh_at = '2000-01-01'")
+    run(rt, "UPDATE pgtrickle.pgt_frontiers SET last_refresh_at = '2000-01-01'")
     run(rt, "INSERT INTO src VALUES (4, 1, -1), (5, 1, 0)")
     refresh(rt, database)
     assert ids(rt) == [1, 2, 3]
@@ -327,8 +327,8 @@ def test_the_daemon_brings_in_what_a_gate_reads(
     agreeing(rt, a="1s", b="1h")
     run(
         rt,
-        "UPDATE pgtrickle.pgt_stream_tables SET last_refresh_at = '2000-01-01'"
-        " WHERE pgt_name = 'a'",
+        "UPDATE pgtrickle.pgt_frontiers f SET last_refresh_at = '2000-01-01'"
+        " FROM pgtrickle.pgt_stream_tables s WHERE s.pgt_id = f.pgt_id AND s.pgt_name = 'a'",
     )
     run(rt, "INSERT INTO src VALUES (4, 1, 40)", "INSERT INTO src2 VALUES (4, 1, 40)")
     by_daemon(rt, database)

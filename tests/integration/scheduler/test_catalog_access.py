@@ -56,7 +56,10 @@ def test_a_tick_reads_tables_and_groups(session: PsycopgSession) -> None:
     assert plan.tables[second].schedule == "1m"
 
     session.execute(
-        "UPDATE pgtrickle.pgt_stream_tables SET schedule = '5m', last_refresh_at = now()"
+        "UPDATE pgtrickle.pgt_stream_tables SET schedule = '5m';"
+        "INSERT INTO pgtrickle.pgt_frontiers"
+        " (pgt_id, snapshot, system_identifier, last_refresh_at)"
+        " SELECT pgt_id, pg_current_snapshot(), 1, now() FROM pgtrickle.pgt_stream_tables"
     )
     session.commit()
     again = reader.read(session).plan

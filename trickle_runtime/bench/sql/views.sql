@@ -1,5 +1,5 @@
--- The six views, and for each a delta as an expert would write it by hand: statement triggers write signed
--- rows of the columns needed into a logged buffer; one transaction applies them and empties the buffer.
+-- The views, and for each a delta as an expert would write it by hand: statement triggers write signed
+-- rows of the columns needed into a logged buffer; one transaction at one snapshot applies them and empties the buffer.
 -- The words {mine} and {buffer} are the hand-maintained table and the buffer.
 
 -- name: filter_project_query
@@ -152,6 +152,106 @@ WHEN MATCHED THEN UPDATE SET orders = t.orders + d.w, cheapest = d.cheapest, dea
 WHEN NOT MATCHED AND d.w > 0 THEN INSERT VALUES (d.customer_id, d.w, d.cheapest, d.dearest);
 DELETE FROM {buffer};
 
+-- name: left_join_query
+SELECT c.customer_id, c.name, o.order_id, o.total
+FROM shop.customers AS c
+LEFT JOIN shop.orders AS o ON o.customer_id = c.customer_id AND o.status = 'O'
+
+-- name: left_join_apply
+MERGE INTO {mine} AS t
+USING (
+    SELECT DISTINCT ON (customer_id, order_id) customer_id, c.name, net.order_id, net.total, net.w
+    FROM (
+        SELECT customer_id, order_id, total, sum(w) AS w FROM {buffer} WHERE status = 'O'
+        GROUP BY 1, 2, 3 HAVING sum(w) <> 0
+    ) AS net
+    JOIN shop.customers AS c USING (customer_id)
+    ORDER BY customer_id, order_id, w DESC
+) AS d
+ON t.customer_id = d.customer_id AND t.order_id = d.order_id
+WHEN MATCHED AND d.w < 0 THEN DELETE
+WHEN MATCHED THEN UPDATE SET total = d.total
+WHEN NOT MATCHED AND d.w > 0 THEN INSERT VALUES (d.customer_id, d.name, d.order_id, d.total);
+DELETE FROM {mine} AS t
+USING (SELECT DISTINCT customer_id FROM {buffer}) AS b
+WHERE t.customer_id = b.customer_id AND t.order_id IS NULL
+    AND EXISTS (SELECT FROM {mine} AS m WHERE m.customer_id = t.customer_id AND m.order_id IS NOT NULL);
+INSERT INTO {mine}
+SELECT c.customer_id, c.name
+FROM (SELECT DISTINCT customer_id FROM {buffer}) AS b
+JOIN shop.customers AS c USING (customer_id)
+WHERE NOT EXISTS (SELECT FROM {mine} AS m WHERE m.customer_id = c.customer_id);
+DELETE FROM {buffer};
+
+-- name: semi_join_query
+SELECT o.order_id, o.total
+FROM shop.orders AS o
+WHERE EXISTS (SELECT FROM shop.lines AS l WHERE l.order_id = o.order_id AND l.quantity > 45)
+
+-- name: semi_join_apply
+MERGE INTO {mine} AS t
+USING (
+    SELECT order_id, o.total,
+           EXISTS (SELECT FROM shop.lines AS l WHERE l.order_id = b.order_id AND l.quantity > 45) AS there
+    FROM (SELECT DISTINCT order_id FROM {buffer} WHERE quantity > 45) AS b
+    JOIN shop.orders AS o USING (order_id)
+) AS d
+ON t.order_id = d.order_id
+WHEN MATCHED AND NOT d.there THEN DELETE
+WHEN NOT MATCHED AND d.there THEN INSERT VALUES (d.order_id, d.total);
+DELETE FROM {buffer};
+
+-- name: window_query
+SELECT order_id, customer_id, order_date, total,
+       row_number() OVER w AS nth, sum(total) OVER w AS so_far
+FROM shop.orders
+WINDOW w AS (PARTITION BY customer_id ORDER BY order_date, order_id)
+
+-- name: window_apply
+DELETE FROM {mine} AS t
+USING (SELECT DISTINCT customer_id FROM {buffer}) AS b
+WHERE t.customer_id = b.customer_id;
+INSERT INTO {mine}
+SELECT order_id, customer_id, order_date, total, row_number() OVER w, sum(total) OVER w
+FROM shop.orders
+WHERE customer_id IN (SELECT customer_id FROM {buffer})
+WINDOW w AS (PARTITION BY customer_id ORDER BY order_date, order_id);
+DELETE FROM {buffer};
+
+-- name: top_k_query
+SELECT order_id, customer_id, total FROM shop.orders ORDER BY total DESC, order_id LIMIT 100
+
+-- name: top_k_apply
+WITH top AS MATERIALIZED (
+    SELECT order_id, customer_id, total FROM shop.orders ORDER BY total DESC, order_id LIMIT 100
+), gone AS (
+    DELETE FROM {mine} AS t
+    WHERE NOT EXISTS (SELECT FROM top WHERE top.order_id = t.order_id)
+)
+MERGE INTO {mine} AS t
+USING top ON t.order_id = top.order_id
+WHEN MATCHED AND (t.customer_id, t.total) IS DISTINCT FROM (top.customer_id, top.total) THEN
+    UPDATE SET customer_id = top.customer_id, total = top.total
+WHEN NOT MATCHED THEN INSERT VALUES (top.order_id, top.customer_id, top.total);
+DELETE FROM {buffer};
+
+-- name: except_query
+SELECT customer_id FROM shop.customers EXCEPT SELECT customer_id FROM shop.orders WHERE priority = '5'
+
+-- name: except_apply
+MERGE INTO {mine} AS t
+USING (
+    SELECT customer_id,
+           EXISTS (SELECT FROM shop.orders AS o
+                   WHERE o.customer_id = b.customer_id AND o.priority = '5') AS there
+    FROM (SELECT DISTINCT customer_id FROM {buffer} WHERE priority = '5') AS b
+    JOIN shop.customers USING (customer_id)
+) AS d
+ON t.customer_id = d.customer_id
+WHEN MATCHED AND d.there THEN DELETE
+WHEN NOT MATCHED AND NOT d.there THEN INSERT VALUES (d.customer_id);
+DELETE FROM {buffer};
+
 -- name: fill
 CREATE TABLE {mine} AS {query};
 CREATE UNIQUE INDEX ON {mine} ({key});
@@ -227,11 +327,11 @@ SELECT m.last + g, 1, 1 + floor(random() * 5000), 1 + floor(random() * 50),
 FROM (SELECT max(order_id) AS last FROM shop.lines) AS m, generate_series(1, %(n)s / 3) AS g;
 
 -- name: change_one_order
-UPDATE shop.orders SET total = total + 1
+UPDATE shop.orders SET total = total + 1, priority = 1 + priority::integer %% 5
 WHERE order_id = (SELECT order_id FROM shop.orders WHERE status = 'O' AND order_id > %(at)s ORDER BY order_id LIMIT 1);
 
 -- name: change_one_line
-UPDATE shop.lines SET price = price + 1
+UPDATE shop.lines SET price = price + 1, quantity = 76 - quantity
 WHERE (order_id, line) = (
     SELECT order_id, line FROM shop.lines
     WHERE ship_mode = 'AIR' AND quantity > 25 AND order_id > %(at)s ORDER BY order_id, line LIMIT 1);

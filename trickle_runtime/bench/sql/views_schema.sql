@@ -52,5 +52,6 @@ SELECT order_id, line, 1 + floor(random() * 5000), 1 + floor(random() * 50),
 FROM shop.orders, LATERAL generate_series(1, 1 + order_id % 7 + order_id % 2) AS line
 WHERE line < 8;
 CREATE INDEX ON shop.orders (customer_id);
+CREATE INDEX ON shop.orders (total DESC, order_id);
 CREATE INDEX ON shop.customers (nation_id);
 CREATE INDEX ON shop.lines (part_id);

@@ -50,8 +50,6 @@ CREATE TABLE pgtrickle.pgt_stream_tables (
     consecutive_errors int NOT NULL DEFAULT 0,
     last_error text,
     last_error_code text,
-    last_refresh_at timestamptz,
-    data_timestamp timestamptz,             -- the snapshot time the content corresponds to
     next_attempt_at timestamptz,            -- back-off after a transient error
     created_at timestamptz NOT NULL DEFAULT now(),
     updated_at timestamptz NOT NULL DEFAULT now()
@@ -66,7 +64,9 @@ CREATE TABLE pgtrickle.pgt_frontiers (
     version bigint NOT NULL DEFAULT 1,
     provisional boolean NOT NULL DEFAULT true,
     system_identifier bigint NOT NULL,      -- pgt_system_identifier(): a restored or cloned database has another
-    clock timestamptz                       -- now() of that snapshot's transaction: bounds that move with the time
+    clock timestamptz,                      -- now() of that snapshot's transaction: bounds that move with the time
+    data_timestamp timestamptz,             -- the snapshot time the content corresponds to; null: it has none yet
+    last_refresh_at timestamptz
 );
 
 CREATE TABLE pgtrickle.pgt_dependencies (

@@ -515,9 +515,9 @@ SELECT pgtrickle.stream_table_name(s.pgt_id) AS stream_table,
        s.schedule,
        s.tier,
        s.is_populated,
-       s.last_refresh_at,
-       s.data_timestamp,
-       now() - s.data_timestamp AS lag,
+       f.last_refresh_at,
+       f.data_timestamp,
+       now() - f.data_timestamp AS lag,
        s.fuse_mode,
        s.fuse_state,
        s.blow_reason,
@@ -529,4 +529,5 @@ SELECT pgtrickle.stream_table_name(s.pgt_id) AS stream_table,
        s.partition_by,
        s.pgt_id
 FROM pgtrickle.pgt_stream_tables s
+LEFT JOIN pgtrickle.pgt_frontiers f ON f.pgt_id = s.pgt_id
 LEFT JOIN pgtrickle.waiting_stream_tables() AS w ON w.pgt_id = s.pgt_id;

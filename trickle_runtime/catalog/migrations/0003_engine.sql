@@ -222,6 +222,9 @@ BEGIN
                 'is_populated', s.is_populated,
                 'reinit_reason', s.reinit_reason,
                 'diverged', s.diverged,
+                'unsettled', NOT s.is_populated OR s.reinit_reason IS NOT NULL OR s.diverged OR s.fuse_exempt
+                    OR s.status IN ('suspended', 'error') OR s.consecutive_errors > 0 OR s.last_error IS NOT NULL
+                    OR s.next_attempt_at IS NOT NULL,
                 'fuse_mode', s.fuse_mode,
                 'fuse_state', s.fuse_state,
                 'blow_reason', s.blow_reason,
@@ -272,6 +275,88 @@ BEGIN
             LEFT JOIN pending ON pending.pgt_id = s.pgt_id
             LEFT JOIN drift ON drift.pgt_id = s.pgt_id
             WHERE s.pgt_id = ANY (wanted));
+END $$;
+
+-- The compare-and-set that makes a pass the only one that brings in these changes; false: another was faster. Then the
+-- settings that the statements of the refresh run under. Without a search_path of its own, which would take them back.
+CREATE FUNCTION pgtrickle.pgt_advance(p_id bigint, p_version bigint, p_snapshot text, p_upstream text, p_system bigint,
+    p_names text[], p_values text[]) RETURNS boolean
+LANGUAGE plpgsql AS $$
+BEGIN
+    UPDATE pgtrickle.pgt_frontiers f
+    SET snapshot = p_snapshot::pg_snapshot, upstream = p_upstream::jsonb, refresh_no = f.refresh_no + 1,
+        version = f.version + 1, provisional = false, system_identifier = p_system, clock = now(),
+        data_timestamp = now(), last_refresh_at = clock_timestamp()
+    WHERE f.pgt_id = p_id AND f.version = p_version;
+    IF NOT FOUND THEN
+        RETURN false;
+    END IF;
+    PERFORM set_config(given.name, given.value, true) FROM unnest(p_names, p_values) AS given (name, value);
+    RETURN true;
+END $$;
+
+-- Write a refresh into the history, inside the pass.
+CREATE FUNCTION pgtrickle.pgt_record(p_id bigint, p_action text, p_reason text, p_by text, p_rows_in bigint,
+    p_inserted bigint, p_updated bigint, p_deleted bigint, p_ms double precision) RETURNS void
+LANGUAGE plpgsql AS $$
+BEGIN
+    INSERT INTO pgtrickle.pgt_refresh_history (pgt_id, started_at, ended_at, action, status, reason, initiated_by,
+                                               rows_in, inserted, updated, deleted, duration_ms)
+    VALUES (p_id, clock_timestamp() - make_interval(secs => p_ms / 1000.0), clock_timestamp(), p_action, 'completed',
+            p_reason, p_by, p_rows_in, p_inserted, p_updated, p_deleted, p_ms);
+END $$;
+
+-- A number that changes with anything an observation of these stream tables depends on, but for their frontiers and
+-- changes. A changed row has another xmin (manual, 5.6): definitions, sources, buffers, markers; the tables, their
+-- columns, triggers, indexes and children; views, functions, and the schemas' names.
+-- p_ids: stream tables; p_own: their relations; p_members: sources with all children; p_others: buffers, states, views.
+CREATE FUNCTION pgtrickle.pgt_stamp(p_ids bigint[], p_own oid[], p_members oid[], p_others oid[], p_functions oid[])
+RETURNS numeric
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pgtrickle, pg_temp
+SET plan_cache_mode = force_generic_plan SET jit = off AS $$
+BEGIN
+    RETURN (
+        SELECT sum(hashtextextended(part, 0)) FROM (
+            SELECT 'table ' || s.pgt_id || ' ' || s.xmin::text FROM pgtrickle.pgt_stream_tables s WHERE s.pgt_id = ANY (p_ids)
+            UNION ALL
+            SELECT 'reads ' || d.pgt_id || ' ' || d.source_relid || ' ' || d.xmin::text FROM pgtrickle.pgt_dependencies d
+            WHERE d.pgt_id = ANY (p_ids) OR d.source_pgt_id = ANY (p_ids)
+            UNION ALL
+            SELECT 'setting ' || s.name || ' ' || s.xmin::text FROM pgtrickle.pgt_settings s
+            UNION ALL
+            SELECT 'gate ' || g.pgt_id || ' ' || g.position || ' ' || g.xmin::text FROM pgtrickle.pgt_gates g
+            UNION ALL
+            SELECT 'fuse ' || f.pgt_id || ' ' || f.xmin::text FROM pgtrickle.pgt_fuses f WHERE f.pgt_id = ANY (p_ids)
+            UNION ALL
+            SELECT 'source ' || s.source_relid || ' ' || s.xmin::text FROM pgtrickle.pgt_sources s
+            WHERE s.source_relid = ANY (p_members)
+            UNION ALL
+            SELECT 'buffer ' || b.buffer_name || ' ' || b.xmin::text FROM pgtrickle.pgt_buffers b
+            WHERE b.source_relid = ANY (p_members)
+            UNION ALL
+            SELECT 'marker ' || m.source_relid || ' ' || m.xid::text || ' ' || m.xmin::text FROM pgtrickle.pgt_markers m
+            WHERE m.source_relid = ANY (p_members)
+            UNION ALL
+            SELECT 'class ' || c.oid || ' ' || c.xmin::text || ' ' || n.xmin::text
+            FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.oid = ANY (p_own || p_members || p_others)
+            UNION ALL
+            SELECT 'column ' || a.attrelid || ' ' || a.attnum || ' ' || a.xmin::text FROM pg_attribute a
+            WHERE a.attrelid = ANY (p_members) AND a.attnum > 0
+            UNION ALL
+            SELECT 'trigger ' || t.oid || ' ' || t.xmin::text FROM pg_trigger t WHERE t.tgrelid = ANY (p_members)
+            UNION ALL
+            SELECT 'index ' || i.indexrelid || ' ' || i.xmin::text FROM pg_index i WHERE i.indrelid = ANY (p_own || p_members)
+            UNION ALL
+            SELECT 'child ' || i.inhrelid || ' ' || i.inhparent || ' ' || i.xmin::text || i.inhdetachpending::text
+            FROM pg_inherits i WHERE i.inhparent = ANY (p_members) OR i.inhrelid = ANY (p_members)
+            UNION ALL
+            SELECT 'subscribed ' || r.srrelid || ' ' || r.xmin::text FROM pg_subscription_rel r WHERE r.srrelid = ANY (p_members)
+            UNION ALL
+            SELECT 'rule ' || r.ev_class || ' ' || r.xmin::text FROM pg_rewrite r WHERE r.ev_class = ANY (p_others)
+            UNION ALL
+            SELECT 'function ' || p.oid || ' ' || p.xmin::text FROM pg_proc p WHERE p.oid = ANY (p_functions)
+        ) AS parts (part)
+    );
 END $$;
 
 -- A dump keeps names and loses oids: after it was restored, the catalog's oids are those of other relations, or of none.

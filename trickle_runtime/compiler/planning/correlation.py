@@ -20,10 +20,12 @@ from trickle_runtime.compiler.joining import output_name
 from trickle_runtime.compiler.matching import compared, match_keys
 from trickle_runtime.compiler.operators.aggregate import Aggregate
 from trickle_runtime.compiler.operators.base import Column, Operator
+from trickle_runtime.compiler.operators.filter import Filter
 from trickle_runtime.compiler.operators.inner_join import InnerJoin
 from trickle_runtime.compiler.operators.left_join import LeftJoin
 from trickle_runtime.compiler.operators.project import Item, Project
 from trickle_runtime.compiler.operators.reference import Reference
+from trickle_runtime.compiler.operators.semi_join import SemiJoin
 from trickle_runtime.compiler.planning.grouping import plan_distinct
 from trickle_runtime.compiler.planning.scope import (
     Scope,
@@ -38,6 +40,7 @@ from trickle_runtime.compiler.schema import Described
 from trickle_runtime.compiler.term import image_of, ref
 
 _IMAGE = "image of "
+_PICKS = (exp.EQ, exp.Like)  # comparisons with a constant that few rows pass
 _STRICT = (exp.EQ, exp.NEQ, exp.LT, exp.LTE, exp.GT, exp.GTE)
 
 
@@ -301,6 +304,37 @@ def _strictly(side: exp.Expr) -> str:
     while isinstance(side, (exp.Paren, exp.Cast, exp.Neg)):
         side = side.this
     return render(side)
+
+
+def is_narrow(domain: Domain) -> bool:
+    """Whether the outer rows seem to be few of their tables'.
+
+    A guess by the form of the query: a column is equal to a constant, or a semi join picks rows.
+    Then it costs less to keep their values than what the query gives for all values.
+    """
+    return _is_picked(domain.operator.child)
+
+
+def _is_picked(operator: Operator) -> bool:
+    if isinstance(operator, SemiJoin):
+        return not operator.negated or _is_picked(operator.left)
+    if isinstance(operator, LeftJoin):
+        return _is_picked(operator.left)
+    if not isinstance(operator, Filter | InnerJoin | Project | Reference):
+        return False
+    return any(map(_picks, operator.expressions())) or any(map(_is_picked, operator.inputs))
+
+
+def _picks(predicate: exp.Expr) -> bool:
+    """Whether one of the conjuncts compares a column with a constant."""
+    if isinstance(predicate, exp.Paren):
+        return _picks(predicate.this)
+    if isinstance(predicate, exp.And):
+        return _picks(predicate.this) or _picks(predicate.expression)
+    if not isinstance(predicate, _PICKS):
+        return False
+    sides = (predicate.this, predicate.expression)
+    return [side.find(exp.Column) is None for side in sides].count(True) == 1
 
 
 def eliminated(

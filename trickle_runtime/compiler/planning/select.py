@@ -17,6 +17,7 @@ from trickle_runtime.compiler.planning.correlation import (
     Domain,
     Planned,
     eliminated,
+    is_narrow,
     rejects_null,
 )
 from trickle_runtime.compiler.planning.fragments import unique
@@ -145,7 +146,9 @@ class SelectPlanner:
             others = [*select.expressions, *(select.args.get(n) for n in ("group", "having"))]
             used = [*rest, *(o for o in others if o is not None)]
             own = gathered.scope
-            stood = eliminated(domain, early, own, gathered.parts, used, self.tools)
+            stood = None
+            if not is_narrow(domain):
+                stood = eliminated(domain, early, own, gathered.parts, used, self.tools)
             if stood is not None:
                 gathered.carried, early = tuple(stood[0]), stood[1]
                 gathered.items += domain.visible(list(gathered.carried))

@@ -25,9 +25,10 @@
     t.schedule,
     t.status,
     t.fuse_state,
-    to_char(t.last_refresh_at at time zone 'UTC', 'YYYY-MM-DD HH24:MI:SS') as last_refresh,
-    extract(epoch from now() - t.data_timestamp)::bigint as lag
+    to_char(f.last_refresh_at at time zone 'UTC', 'YYYY-MM-DD HH24:MI:SS') as last_refresh,
+    extract(epoch from now() - f.data_timestamp)::bigint as lag
   from {{ trickle_catalog('pgt_stream_tables') }} as t
+  left join {{ trickle_catalog('pgt_frontiers') }} as f on f.pgt_id = t.pgt_id
   join pg_class as c on c.oid = t.pgt_relid
   join pg_namespace as n on n.oid = c.relnamespace
 {% endmacro %}

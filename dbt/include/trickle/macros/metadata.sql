@@ -10,9 +10,10 @@
     select
       n.nspname as schema,
       c.relname as identifier,
-      t.data_timestamp as last_modified,
+      f.data_timestamp as last_modified,
       clock_timestamp() as snapshotted_at
     from {{ trickle_catalog('pgt_stream_tables') }} as t
+    left join {{ trickle_catalog('pgt_frontiers') }} as f on f.pgt_id = t.pgt_id
     join pg_class as c on c.oid = t.pgt_relid
     join pg_namespace as n on n.oid = c.relnamespace
     where

@@ -16,12 +16,13 @@
     join {{ trickle_catalog('pgt_dependencies') }} as d on d.pgt_id = wanted.pgt_id
     where d.source_pgt_id is not null
   )
-  select t.pgt_schema, t.pgt_name, t.data_timestamp, now() - t.data_timestamp as lag
+  select t.pgt_schema, t.pgt_name, f.data_timestamp, now() - f.data_timestamp as lag
   from wanted
   join {{ trickle_catalog('pgt_stream_tables') }} as t on t.pgt_id = wanted.pgt_id
+  left join {{ trickle_catalog('pgt_frontiers') }} as f on f.pgt_id = wanted.pgt_id
   where not t.is_populated
     or (
-      now() - t.data_timestamp > {{ trickle_literal(max_lag) }}::interval
+      now() - f.data_timestamp > {{ trickle_literal(max_lag) }}::interval
       and {{ trickle_has_changes_sql('t') }}
     )
 {% endtest %}

@@ -8,6 +8,7 @@
   {%- endif -%}
   select t.pgt_schema, t.pgt_name, t.status, t.fuse_state, t.blow_reason, t.last_error
   from {{ trickle_catalog('pgt_stream_tables') }} as t
+  left join {{ trickle_catalog('pgt_frontiers') }} as f on f.pgt_id = t.pgt_id
   where t.pgt_relid = {{ trickle_oid(model) }}
     and (
       t.status in ('initializing', 'suspended', 'error')
@@ -16,7 +17,7 @@
       or t.fuse_state = 'blown'
       {%- if warn_seconds is not none %}
       or (
-        now() - t.data_timestamp > make_interval(secs => {{ warn_seconds | float }})
+        now() - f.data_timestamp > make_interval(secs => {{ warn_seconds | float }})
         and {{ trickle_has_changes_sql('t') }}
       )
       {%- endif %}
