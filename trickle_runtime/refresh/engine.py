@@ -30,6 +30,7 @@ from trickle_runtime.refresh import (
     locks,
     memory,
     opening,
+    plans,
     sources,
 )
 from trickle_runtime.refresh.members import (
@@ -206,7 +207,7 @@ class _Attempt:
             transaction.runner.commit()
         except DatabaseError as error:
             self._session.rollback()
-            if error.sqlstate in opening.GONE:
+            if error.sqlstate in opening.GONE or error.sqlstate == plans.LOST:
                 raise opening.RelationsMoved from error
             self._lose(held, error)
             return PassResult(self._progress.results)

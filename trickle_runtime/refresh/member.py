@@ -256,7 +256,7 @@ def _second_attempt(work: Work, error: TrickleError, spent_ms: float) -> Work | 
     if error.sqlstate == CANCELED and work.budget_ms is not None and spent_ms >= work.budget_ms:
         reason = f"{policy.OVER_BUDGET} of {work.budget_ms:.0f} ms for a differential refresh"
         return replace(full, action=result.FULL, reason=reason)
-    if error.transient:
+    if error.transient or error.sqlstate == plans.LOST:
         return None
     return replace(full, reason=f"the delta failed: {error.message}")
 

@@ -18,10 +18,12 @@ from trickle_runtime.compiler.result import Step
 from trickle_runtime.config import Schemas
 from trickle_runtime.db.session import DirectSession, Row, Session
 from trickle_runtime.db.sql import render
+from trickle_runtime.errors import DatabaseError
 from trickle_runtime.refresh.members import queries
 
 MOST = 128  # prepared statements of a session: each holds memory of its backend
 SIZES = (32, 1024)  # changes; one plan serves up to each, more are planned every time
+LOST = "26000"  # there is no such prepared statement
 PATIENCE = 4.0  # times as long as a plan took at first
 PATIENCE_MS = 20.0
 
@@ -69,7 +71,7 @@ class Plans:
         text = queries(schemas)["execute_prepared"]
         runs = [render(text, name=plan.name) for plan in plans]
         started = time.perf_counter()
-        rows = session.execute(";\n".join([*before, *runs]))
+        rows = self._run(session, ";\n".join([*before, *runs]))
         spent_ms = (time.perf_counter() - started) * 1000
         for key, plan in zip(keys, plans, strict=True):
             if plan.first_ms is None:
@@ -81,7 +83,15 @@ class Plans:
     def query(self, session: Session, schemas: Schemas, text: str) -> list[Row]:
         """Run a query of the catalog, whose plan does not depend on how much has changed."""
         plan = self._prepared(session, schemas, (text, 0, ()))
-        return session.execute(render(queries(schemas)["execute_prepared"], name=plan.name))
+        return self._run(session, render(queries(schemas)["execute_prepared"], name=plan.name))
+
+    def _run(self, session: Session, text: str) -> list[Row]:
+        try:
+            return session.execute(text)
+        except DatabaseError as error:
+            if error.sqlstate == LOST:  # DISCARD ALL, by somebody who has this session as well
+                self._plans.clear()
+            raise
 
     def _prepared(self, session: Session, schemas: Schemas, key: _Key) -> _Plan:
         found = self._plans.get(key)

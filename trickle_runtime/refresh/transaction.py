@@ -12,8 +12,8 @@ from dataclasses import replace
 from trickle_runtime.capture.pending import Pending
 from trickle_runtime.config import Schemas
 from trickle_runtime.db.session import Session
-from trickle_runtime.errors import GateFailed, TrickleError
-from trickle_runtime.refresh import fuse, gate, needs, result, units
+from trickle_runtime.errors import DatabaseError, GateFailed, TrickleError
+from trickle_runtime.refresh import fuse, gate, needs, plans, result, units
 from trickle_runtime.refresh.member import AlreadyRefreshed, Runner, Work
 from trickle_runtime.refresh.members import Member, Observation
 from trickle_runtime.refresh.progress import Progress
@@ -131,6 +131,8 @@ class Transaction:
             return False
         except TrickleError as error:
             self._give_up_member()
+            if isinstance(error, DatabaseError) and error.sqlstate == plans.LOST:
+                raise  # the whole pass is repeated without
             self._progress.fail(work.member, error, work)
             return False
         return True

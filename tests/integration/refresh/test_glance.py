@@ -162,6 +162,18 @@ def test_a_plan_that_has_become_slow_is_let_go(rt, sql, tables, monkeypatch):
     assert not before & prepared(rt) - looks(rt)
 
 
+def test_somebody_discards_what_was_prepared(rt, sql, tables, oracle):
+    rt.session.autocommit("DISCARD ALL")
+    sql("INSERT INTO orders VALUES (300, 2, 7)")
+    assert rt.refresh("regions").action == "DIFFERENTIAL"
+    oracle(rt, "totals")
+    for name in prepared(rt) - looks(rt):  # the look is there, the deltas are not
+        rt.session.autocommit(f"DEALLOCATE {name}")
+    sql("INSERT INTO orders VALUES (301, 2, 7)")
+    assert rt.refresh("regions").action == "DIFFERENTIAL"
+    oracle(rt, "regions")
+
+
 def test_behind_a_pooler_nothing_is_kept(rt, tables):
     backend = rt.session.execute("SELECT pg_backend_pid() AS pid")[0]["pid"]
     assert plans.of(rt.session, backend) is not None
