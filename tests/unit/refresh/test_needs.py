@@ -29,6 +29,7 @@ MEMBER = Member(
     is_populated=True,
     reinit_reason=None,
     diverged=False,
+    unsettled=False,
     fuse_mode="off",
     fuse_state="disabled",
     skip_next=False,
