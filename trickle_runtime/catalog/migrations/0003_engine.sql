@@ -88,7 +88,10 @@ BEGIN
         FROM pgtrickle.pgt_stream_tables s
         WHERE (p_ids IS NULL OR s.pgt_id = ANY (p_ids)) AND s.status <> 'initializing'
             AND (s.plan ? 'stale'
-                 OR pgtrickle.pgt_own_unique(s.pgt_relid) IS DISTINCT FROM (s.plan ->> 'sequential')::boolean);
+                 OR EXISTS (  -- as pgt_own_unique(), whose call costs more than its query
+                     SELECT FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid
+                     WHERE i.indrelid = s.pgt_relid AND i.indisunique AND NOT c.relname ^@ 'pgt_identity_'
+                 ) IS DISTINCT FROM (s.plan ->> 'sequential')::boolean);
 END $$;
 
 -- The given stream tables (NULL: all) and those below them, and which of them have something to do; with p_locks also
@@ -139,13 +142,16 @@ BEGIN
             WHERE below.refresh_no > coalesce((f.upstream ->> r.source_pgt_id::text)::bigint, -1)
         ), found AS MATERIALIZED (
             SELECT s.pgt_id, s.pgt_relid, s.status, s.fuse_state, s.blow_reason, edges.reads,
-                moved.pgt_id IS NOT NULL OR pgtrickle.pgt_relation_name(s.pgt_relid) IS NULL AS moved,
+                quote_ident(n.nspname) || '.' || quote_ident(c.relname) AS relation,
+                moved.pgt_id IS NOT NULL OR c.oid IS NULL AS moved,
                 coalesce(pending.changes, 0) AS changes, s.plan -> 'states' AS states,
                 pending.pgt_id IS NOT NULL OR behind.pgt_id IS NOT NULL OR moved.pgt_id IS NOT NULL
                     OR NOT s.is_populated OR s.reinit_reason IS NOT NULL
                     OR (s.plan ->> 'always')::boolean
                     OR coalesce(f.system_identifier <> system OR pg_snapshot_xmax(f.snapshot) > next_xid, true) AS stale
             FROM pgtrickle.pgt_stream_tables s
+            LEFT JOIN pg_class c ON c.oid = s.pgt_relid
+            LEFT JOIN pg_namespace n ON n.oid = c.relnamespace
             LEFT JOIN pgtrickle.pgt_frontiers f ON f.pgt_id = s.pgt_id
             LEFT JOIN edges ON edges.pgt_id = s.pgt_id
             LEFT JOIN pending ON pending.pgt_id = s.pgt_id
@@ -153,14 +159,14 @@ BEGIN
             LEFT JOIN behind ON behind.pgt_id = s.pgt_id
             WHERE s.pgt_id = ANY (wanted)
         )
-        SELECT f.pgt_id, f.pgt_relid, pgtrickle.pgt_relation_name(f.pgt_relid), f.status, f.fuse_state, f.blow_reason,
+        SELECT f.pgt_id, f.pgt_relid, f.relation, f.status, f.fuse_state, f.blow_reason,
             coalesce(f.reads, '{}'), f.stale, f.moved, f.changes,
             (SELECT p.value FROM pgtrickle.pgt_settings p WHERE p.name = 'lock_timeout'), lockable.names, lockable.relids
         FROM found f
         LEFT JOIN LATERAL (
             SELECT array_agg(l.name) AS names, array_agg(l.relid::bigint) AS relids
-            FROM pgtrickle.pgt_lockable(f.pgt_id, f.states) l WHERE l.name IS NOT NULL
-        ) lockable ON p_locks
+            FROM pgtrickle.pgt_lockable(f.pgt_id, f.states) l WHERE p_locks AND l.name IS NOT NULL
+        ) lockable ON true
         ORDER BY f.pgt_id;
 END $$;
 
