@@ -7,6 +7,7 @@ to "no trigger" of the same round.
 from __future__ import annotations
 
 import random
+import math
 import statistics
 import threading
 from collections.abc import Callable, Mapping, Sequence
@@ -210,7 +211,10 @@ def ratios(values: Mapping[str, Sequence[float]]) -> tuple[float, ...]:
     """Return the median, over the rounds, of each variant's ratio to "no trigger"."""
     plain = values[VARIANTS[0]]
     return tuple(
-        statistics.median(one / base for one, base in zip(values[name], plain, strict=True))
+        statistics.median(
+            one / base if base else math.nan  # a clock that has not moved between two readings
+            for one, base in zip(values[name], plain, strict=True)
+        )
         for name in VARIANTS[1:]
     )
 

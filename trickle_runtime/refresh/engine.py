@@ -306,12 +306,13 @@ class _Attempt:
             for _, name in source.buffers
             if _changes(seen.members[pgt_id], source.relid) >= ANALYZE_AFTER
         }
+        text = queries(self._schemas)
+        grown = self._session.execute(text["grown_buffers"], {"names": sorted(large)})
         self._session.commit()
-        text = queries(self._schemas)["analyze_buffer"]
-        for name in sorted(large):
+        for row in grown:
             try:
-                buffer = buffer_name(self._schemas, name)
-                self._session.execute(render(text, relation=buffer))
+                buffer = buffer_name(self._schemas, row["name"])
+                self._session.execute(render(text["analyze_buffer"], relation=buffer))
                 self._session.commit()
             except DatabaseError as error:
                 self._session.rollback()

@@ -248,8 +248,18 @@ WHERE pgt_id = %(pgt_id)s
 -- name: count_rows
 SELECT count(*) AS rows FROM {relation}
 
+-- name: grown_buffers
+-- Those that have grown by a quarter since they were last analysed or vacuumed.
+SELECT c.relname::text AS name
+FROM pg_class c
+WHERE c.relnamespace = 'pgtrickle_changes'::regnamespace AND c.relname = ANY (%(names)s::name[])
+    AND pg_relation_size(c.oid) / current_setting('block_size')::int > 1.25 * c.relpages
+ORDER BY 1
+
 -- name: analyze_buffer
+-- A tenth of the usual sample: how many rows there are matters most, and it is gone after the next refresh.
 SET LOCAL lock_timeout = '100ms';
+SET LOCAL default_statistics_target = 10;
 ANALYZE {relation}
 
 -- name: add_column
