@@ -6,8 +6,8 @@ to "no trigger" of the same round.
 
 from __future__ import annotations
 
-import random
 import math
+import random
 import statistics
 import threading
 from collections.abc import Callable, Mapping, Sequence
