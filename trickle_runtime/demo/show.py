@@ -69,7 +69,8 @@ class Show:
             runtime = Runtime(session, Schemas())
             names = [(status.schema, status.name) for status in runtime.status()]
             self._act("trickle-runtime serve, a process of its own")
-            daemon = stack.enter_context(Daemon(dsn, folder / "serve.log"))
+            log = Path(server.host) / "serve.log"  # it stays as long as the daemon may
+            daemon = stack.enter_context(Daemon(dsn, log))
             self._say(f"process {daemon.pid}")
             since, until = self._write(runtime, session, daemon, dsn)
             self._fuse(runtime, session, daemon)
@@ -78,6 +79,7 @@ class Show:
                 daemon.leave_running()
                 self._act("server and daemon go on")
                 self._say(f"DSN:      {dsn}")
+                self._say(f"log:      {log}")
                 self._say(f"look:     trickle-runtime --dsn '{dsn}' status")
                 self._say(f"stop all: kill {daemon.pid}; {server.leave_running()}")
         if not self.options.keep:

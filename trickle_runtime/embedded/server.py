@@ -55,6 +55,12 @@ kill -KILL "$1" 2>/dev/null
 """
 
 _TIMEOUT = 60.0
+# The folder goes when the server has gone: until then it writes there. (Its process may stay as
+# one that nobody collects, its pid file does not.)
+_STOP = (
+    "kill -INT {pid}; while kill -0 {pid} 2>/dev/null && [ -e {data}/postmaster.pid ];"
+    " do sleep 0.1; done; rm -rf {folder}"
+)
 
 
 class Server:
@@ -160,7 +166,7 @@ class Server:
 
     def leave_running(self) -> str:
         """Let the server outlive this process; return the shell command that ends it."""
-        command = f"kill -INT {self.pid}; rm -rf {self._started_folder()}"
+        command = _STOP.format(pid=self.pid, data=self.data_dir, folder=self._started_folder())
         atexit.unregister(self.close)
         self._dismiss_watchdog()
         self._close_lifeline()

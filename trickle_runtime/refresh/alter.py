@@ -17,6 +17,7 @@ from trickle_runtime.config import Constraint, GateTest, Schemas, StreamTableOpt
 from trickle_runtime.db.session import Session
 from trickle_runtime.errors import DependencyCycle, NotActive
 from trickle_runtime.refresh import (
+    belongings,
     constraints,
     create,
     gate,
@@ -116,9 +117,12 @@ def _redefine(
 ) -> AlterResult:
     columns = redefine.stored_columns(change.row)
     partitioned = change.options.partition_by != change.row.partition_by
-    if redefine.column_changes(columns, defined.columns) is None:
+    changes = redefine.column_changes(columns, defined.columns)
+    if changes is None:
         lost = replace.replace(session, schemas, change, defined)
         return AlterResult(change.row.relation, tuple(changed), "replaced", tuple(lost))
+    pgt_id, relid = change.row.pgt_id, change.row.pgt_relid
+    lost = belongings.taken_along(session, schemas, pgt_id, relid, changes.dropped)
     kept = redefine.keeping_partitions(change)
     redefine.redefine(session, schemas, kept, defined)
     action = "altered"
@@ -127,7 +131,7 @@ def _redefine(
         _repartition(session, schemas, redefine.on_row(change, row))
         action = "rebuilt"
     _set_status(session, schemas, change)
-    return AlterResult(change.row.relation, tuple(changed), action)
+    return AlterResult(change.row.relation, tuple(changed), action, tuple(lost))
 
 
 def _set_options(

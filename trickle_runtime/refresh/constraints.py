@@ -19,7 +19,7 @@ from trickle_runtime.db.sql import load_queries, quote_ident, quote_literal, ren
 from trickle_runtime.errors import ConstraintViolated, DatabaseError, InvalidConfig
 
 LOCK_TIMEOUT = "400ms"
-VIOLATIONS = frozenset({"23502", "23505", "23514"})  # not null, unique, check
+VIOLATIONS = frozenset({"23502", "23503", "23505", "23514", "23P01"})  # not null … exclusion
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,7 @@ def add(
         ConstraintViolated: a row violates one.
     """
     with violations(relation):
-        _not_null(session, schemas, relation, "set_not_null", _not_nulls(constraints))
+        _not_null(session, schemas, relation, "set_not_null", not_nulls(constraints))
         found = [_add(session, schemas, relation, one, final=final) for one in constraints]
     _put(session, schemas, pgt_id, found)
 
@@ -107,7 +107,7 @@ def drop_others(
         if one.wanted not in constraints and one.actual is not None:
             name = quote_ident(one.actual)
             session.execute(render(_sql(schemas)["drop"], relation=relation, name=name))
-    gone = _not_nulls([one.wanted for one in before]) - _not_nulls(constraints)
+    gone = not_nulls([one.wanted for one in before]) - not_nulls(constraints)
     rows = session.execute(_sql(schemas)["kept_columns"], {"relation": relation})
     _not_null(session, schemas, relation, "drop_not_null", gone & {row["name"] for row in rows})
     _put(session, schemas, pgt_id, [one for one in before if one.wanted in constraints])
@@ -127,7 +127,7 @@ def add_missing(
     """
     before = {one.wanted: one for one in stored(session, schemas, pgt_id)}
     with violations(relation):
-        missing = _not_nulls(constraints) - _not_nulls(list(before))
+        missing = not_nulls(constraints) - not_nulls(list(before))
         _not_null(session, schemas, relation, "set_not_null", missing)
         found = [
             before[one] if one in before else _add(session, schemas, relation, one, final=True)
@@ -216,7 +216,8 @@ def _not_null(
         session.execute(render(text, relation=relation, column=quote_ident(column)))
 
 
-def _not_nulls(constraints: Sequence[Constraint]) -> set[str]:
+def not_nulls(constraints: Sequence[Constraint]) -> set[str]:
+    """Return the columns that constraints keep from being NULL."""
     kinds = {"not_null", "primary_key"}
     return {column for one in constraints if one.kind in kinds for column in one.columns}
 

@@ -1,7 +1,7 @@
 """A stream table whose columns can't follow a new query in place: built beside, then swapped in.
 
 Invariant: one REPEATABLE READ transaction; readers see the old content until it commits. The
-table's number, history, grants and indexes stay; its OID does not. Stream tables above are
+table's number, history and what users put on it stay; its OID does not. Stream tables above are
 analysed again before their next refresh; what else depends on the old table is named in an error,
 and nothing has changed then.
 """
@@ -12,10 +12,11 @@ from trickle_runtime.capture import changelog
 from trickle_runtime.catalog.models import HistoryEntry, StreamTable
 from trickle_runtime.catalog.store import Store
 from trickle_runtime.config import Constraint, Schemas
-from trickle_runtime.db.session import Row, Session
+from trickle_runtime.db.session import Session
 from trickle_runtime.db.sql import load_queries, qualified, quote_ident, render
 from trickle_runtime.errors import DatabaseError, HasDependants
 from trickle_runtime.refresh import (
+    belongings,
     constraints,
     create,
     definition,
@@ -36,15 +37,15 @@ from trickle_runtime.storage.names import schema_and_name, shorten
 from trickle_runtime.storage.views import views_on
 
 REASON = "its query was replaced"
-FOLLOWING = ("the owner", "grant to", "the comment")
 
 
 def replace(session: Session, schemas: Schemas, change: Change, defined: Definition) -> list[str]:
     """Put a new table in the place of the old one; the caller holds its lock. Commits.
 
-    Returns the names of the user's indexes that the new table can't have.
+    Returns the names of what users put on the old table and the new one can't have.
 
     Raises:
+        ConstraintViolated: the new rows violate a constraint.
         HasDependants: views or other objects read the old table.
         GateFailed: a test of its gate fails on the new content; nothing is changed.
     """
@@ -76,10 +77,12 @@ def _replace(
         initiated_by=change.initiated_by,
         constraints=_constraints(session, schemas, change),
     )
+    on_it = belongings.found(session, schemas, row.pgt_id, row.pgt_relid, row.relation)
     rows = _build(session, schemas, job, seen)
-    following, lost = _build_indexes(session, job, row)
+    following, lost = belongings.build_indexes(session, job.relation, on_it)
     _swap(session, schemas, job, row, logged=seen.members[row.pgt_id].logged)
     indexes.take_names(session, row.relation, row.pgt_id, following)
+    lost = sorted([*lost, *belongings.put(session, on_it)])
     definition.register(session, schemas, row.pgt_id, defined, row.definition_version + 1)
     definition.guard(session, schemas, settings, row.pgt_id, defined.analysis.canonical)
     store.update(row.pgt_id, **create.catalog_options(change.options), reinit_reason=None)
@@ -126,29 +129,17 @@ def _build(session: Session, schemas: Schemas, job: fill.Job, seen: Observation)
     return rows
 
 
-def _build_indexes(
-    session: Session, job: fill.Job, row: StreamTable
-) -> tuple[list[Row], list[str]]:
-    """Build the user's indexes on the new table; those built, and the names of the others."""
-    with rebuild.pinned_names(session):
-        wanted = [one for one in indexes.found(session, row.pgt_relid) if not one["is_constraint"]]
-        built = [
-            one for one in wanted if indexes.try_build(session, job.relation, row.pgt_id, one)
-        ]
-    return built, [str(one["name"]) for one in wanted if one not in built]
-
-
 def _swap(
     session: Session, schemas: Schemas, job: fill.Job, row: StreamTable, *, logged: bool
 ) -> None:
-    """Drop the old table and give its name, owner, grants and comment to the new one."""
+    """Drop the old table and give its name to the new one."""
     store = Store(session, schemas)
     for pgt_id in store.dependants(row.pgt_relid):
         definition.unguard(session, schemas, pgt_id)
     definition.unguard(session, schemas, row.pgt_id)
     moving = load_queries("storage/rebuild.sql", schemas)
-    with rebuild.pinned_names(session):
-        belongings = session.execute(moving["belongings"], {"relid": row.pgt_relid})
+    for one in session.execute(moving["default_grantees"], {"relation": job.relation}):
+        session.execute(one["statement"])
     _drop(session, schemas, row)
     rename = render(
         queries(schemas)["rename_relation"],
@@ -158,9 +149,6 @@ def _swap(
     session.execute(rename)
     rebuild.adopt(session, row.relation, schema_and_name(job.relation)[1])
     constraints.name_all(session, schemas, row.pgt_id, row.relation)
-    for one in belongings:
-        if str(one["object"]).startswith(FOLLOWING):
-            session.execute(one["statement"])
     new = session.execute(queries(schemas)["relation_of"], {"name": row.relation})[0]["relid"]
     session.execute(moving["follow"], {"old": row.pgt_relid, "new": new})
     if logged:

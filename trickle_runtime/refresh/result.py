@@ -101,7 +101,7 @@ class AlterResult:
     name: str
     changed: tuple[str, ...]  # options, and 'query'
     action: str  # unchanged, altered, replaced, rebuilt
-    lost_indexes: tuple[str, ...] = ()  # of a replaced table, which the new one can't have
+    lost: tuple[str, ...] = ()  # 'index i', 'policy p': what users put on it and it can't have now
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ from trickle_runtime.errors import DatabaseError
 from trickle_runtime.storage import names
 
 SQL = load_queries("storage/rebuild.sql")
+VIOLATIONS = frozenset({"23502", "23505", "23P01"})  # not null, unique, exclusion
 
 
 def found(session: Session, relid: int) -> list[Row]:
@@ -22,12 +23,15 @@ def found(session: Session, relid: int) -> list[Row]:
 
 
 def try_build(session: Session, beside: str, pgt_id: int, index: Row) -> bool:
-    """Build an index like ``index`` if the table beside can have it."""
+    """Build an index like ``index`` if the table beside can have it.
+
+    Rows that violate a constraint are an error; a unique index that is none is just not built.
+    """
     session.execute(SQL["before_index"])
     try:
         build(session, beside, pgt_id, index)
     except DatabaseError as error:
-        if error.transient:
+        if error.transient or (index["is_constraint"] and error.sqlstate in VIOLATIONS):
             raise
         session.execute(SQL["undo_index"])
         return False

@@ -25,7 +25,7 @@ from dbt.adapters.trickle.relation_configs import (
     StreamTableConfig,
 )
 from dbt.adapters.trickle.session import DbtSession
-from dbt.adapters.trickle.watching import watched
+from dbt.adapters.trickle.watching import fill_of, time_of, watched
 from trickle_runtime.config import Schemas
 
 if TYPE_CHECKING:
@@ -143,15 +143,17 @@ class TrickleAdapter(PostgresAdapter):
         self, relation: TrickleRelation, desired: StreamTableConfig, changes: StreamTableChangeset
     ) -> str:
         """Apply what changed."""
-        drop_views = self._drop_views(relation)
-        return stream_tables.alter(self._runtime(), _name(relation), desired, changes, drop_views)
+        name, drop_views = _name(relation), self._drop_views(relation)
+        with watched(time_of("Altering", name)):
+            return stream_tables.alter(self._runtime(), name, desired, changes, drop_views)
 
     @available.parse_none
     @runtime_errors
     def stream_table_rebuild(self, relation: TrickleRelation, desired: StreamTableConfig) -> str:
         """Compute every row anew."""
-        drop_views = self._drop_views(relation)
-        return stream_tables.rebuild(self._runtime(), _name(relation), desired, drop_views)
+        name, drop_views = _name(relation), self._drop_views(relation)
+        with watched(time_of("Rebuilding", name)):
+            return stream_tables.rebuild(self._runtime(), name, desired, drop_views)
 
     @available.parse_none
     @runtime_errors
@@ -159,7 +161,9 @@ class TrickleAdapter(PostgresAdapter):
         self, relation: TrickleRelation, desired: StreamTableConfig, described: Mapping[str, Any]
     ) -> stream_tables.Outcome:
         """Refresh unless something else does."""
-        return stream_tables.refresh(self._runtime(), _name(relation), desired, described)
+        name = _name(relation)
+        with watched(time_of("Refreshing", name)):
+            return stream_tables.refresh(self._runtime(), name, desired, described)
 
     @available.parse_none
     @runtime_errors
@@ -284,7 +288,7 @@ class TrickleAdapter(PostgresAdapter):
         runtime = self._runtime()
         if not self.trickle_installed():
             stream_tables.install(runtime)
-        with watched(_name(relation), self._fills):
+        with watched(fill_of(_name(relation), self._fills)):
             message = stream_tables.create(runtime, _name(relation), desired, replace=replace)
         # Where a relation was replaced, which is gone by now, the stream table is kept.
         self._created.relation = None if replace else relation

@@ -188,8 +188,14 @@ def _alter(
             raise
         drop_views(error.views)
         result = alteration()
-    for index in filterfalse(named_by_dbt, result.lost_indexes):
-        logger.warning(f"{result.name} was built anew, and index {index} could not follow")
+    for lost in filterfalse(_renewed_by_dbt, result.lost):
+        logger.warning(f"{result.name} has other columns now, and {lost} could not follow")
+
+
+def _renewed_by_dbt(lost: str) -> bool:
+    """Whether the model itself says what of it there is to be."""
+    kind, _, name = lost.partition(" ")
+    return kind == "index" and named_by_dbt(name)
 
 
 def refresh(

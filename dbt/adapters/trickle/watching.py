@@ -1,12 +1,13 @@
-"""Progress of a long first fill, in dbt's log.
+"""Progress of what takes long, in dbt's log.
 
-Invariant: the fill goes on whatever happens here. The thread has a connection of its own, from
-dbt's pool, since that of the model is busy; it opens none before the fill has become a long one.
+Invariant: the work goes on whatever happens here. The thread never uses the model's connection,
+which is busy; whoever asks the database opens one of its own, not before the work has become long.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Sequence
+import time
+from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import contextmanager
 from threading import Event, Thread
 from typing import TYPE_CHECKING
@@ -21,13 +22,15 @@ if TYPE_CHECKING:
 
 logger = AdapterLogger("Trickle")
 EVERY_S = 10.0
+Name = tuple[str, str]
+Tell = Callable[[], Iterable[str]]
 
 
 @contextmanager
-def watched(name: tuple[str, str], look: Callable[[], Sequence[FillProgress]]) -> Generator[None]:
-    """Log every few seconds how far the creation of a stream table is."""
+def watched(tell: Tell) -> Generator[None]:
+    """Log every few seconds what ``tell`` says of the work inside."""
     end = Event()
-    thread = Thread(target=_watch, args=(name, look, end), name="trickle-progress", daemon=True)
+    thread = Thread(target=_watch, args=(tell, end), name="trickle-progress", daemon=True)
     thread.start()
     try:
         yield
@@ -36,13 +39,33 @@ def watched(name: tuple[str, str], look: Callable[[], Sequence[FillProgress]]) -
         thread.join()
 
 
-def _watch(name: tuple[str, str], look: Callable[[], Sequence[FillProgress]], end: Event) -> None:
+def fill_of(name: Name, look: Callable[[], Sequence[FillProgress]]) -> Tell:
+    """Tell how far the creation of a stream table is."""
+
+    def tell() -> Iterable[str]:
+        for one in look():
+            if (one.schema, one.name) == name:
+                text = str(one)
+                yield f"{text[0].upper()}{text[1:]}"
+
+    return tell
+
+
+def time_of(what: str, name: Name) -> Tell:
+    """Tell how long the work on a stream table takes; its rows are not seen before its commit."""
+    started = time.monotonic()
+
+    def tell() -> Iterable[str]:
+        yield f"{what} {name[0]}.{name[1]}: {time.monotonic() - started:.0f} s"
+
+    return tell
+
+
+def _watch(tell: Tell, end: Event) -> None:
     while not end.wait(EVERY_S):
         try:
-            for one in look():
-                if (one.schema, one.name) == name:
-                    text = str(one)
-                    logger.info(f"{text[0].upper()}{text[1:]}")
+            for text in tell():
+                logger.info(text)
         except (TrickleError, DbtBaseException) as error:
             logger.debug(f"no progress to tell: {error}")
             return

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -90,20 +91,51 @@ class TestInterrupted:
         assert observe.run("run")["slow"].startswith("STREAM TABLE refreshed +1 -0")
         assert observe.orphans(project) == []
 
+    @staticmethod
+    def listen(monkeypatch: pytest.MonkeyPatch, holder: psycopg.Connection[Any]) -> list[str]:
+        """What is told of progress; the first telling lets the work go on."""
+        told: list[str] = []
+
+        def tell(text: str) -> None:
+            if text.startswith(("Filling", "Refreshing", "Altering", "Rebuilding")):
+                told.append(text)
+                holder.close()
+
+        monkeypatch.setattr(watching, "EVERY_S", 0.05)
+        monkeypatch.setattr(watching.logger, "info", tell)
+        return told
+
     def test_progress_is_shown(
         self,
         project: Any,
         holder: psycopg.Connection[Any],
         monkeypatch: pytest.MonkeyPatch,
     ) -> None:
-        told: list[str] = []
-
-        def tell(text: str) -> None:
-            if text.startswith("Filling"):
-                told.append(text)
-                holder.close()
-
-        monkeypatch.setattr(watching, "EVERY_S", 0.05)
-        monkeypatch.setattr(watching.logger, "info", tell)
+        told = self.listen(monkeypatch, holder)
         assert observe.run("run", "--select", "slow")["slow"] == "STREAM TABLE created"
-        assert told[0].startswith(f"Filling {project.test_schema}.slow: 0 s, 0.0 MB written")
+        expected = rf"Filling {project.test_schema}\.slow: \d+ s, 0\.0 MB written"
+        assert re.match(expected, told[0])
+
+    def test_so_is_the_time_of_what_comes_later(
+        self, project: Any, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Others do not see its rows before its commit, so only how long it takes."""
+        observe.run("run", "--select", "slow")
+        edited = SLOW.replace("select id, value", "select id, value + 1 as value")
+        for number, (word, text, *flags) in enumerate(
+            (
+                ("Refreshing", SLOW),
+                ("Altering", edited),
+                ("Rebuilding", edited, "--full-refresh"),
+            )
+        ):
+            observe.write_model(project, "slow", text)
+            observe.execute(project, f"insert into {{schema}}.numbers values ({number + 7}, 1)")
+            with observe.connect(project) as holder:
+                holder.execute(f"select pg_advisory_lock({GATE})")
+                told = self.listen(monkeypatch, holder)
+                observe.run("run", "--select", "slow", *flags)
+            assert re.fullmatch(rf"{word} {project.test_schema}\.slow: \d+ s", told[0])
+        observe.write_model(project, "slow", SLOW)
+        query = QUERY.replace("value", "value + 1 as value")
+        assert observe.difference(project, "slow", query) == []

@@ -111,12 +111,16 @@ class TestUpkeep:
         assert observe.one(project, "select to_regclass('{schema}.mine') is not null")
 
     def test_what_follows_to_a_table_built_beside(self, project: Any) -> None:
-        """Grants and indexes; an index that can't is named."""
+        """Grants, indexes, a user's own constraint and policy; what can't is named."""
         config = "grants={'select': ['dbt_test_user_1']}, indexes=[{'columns': ['value']}]"
         observe.execute(project, "drop index if exists {schema}.mine")
         self.build(project, config)
         observe.execute(project, "create index mine on {schema}.subject ((value is null))")
         observe.execute(project, "create index by_id on {schema}.subject (id)")
+        add = "alter table {schema}.subject add constraint"
+        observe.execute(project, f"{add} short check (length(value::text) < 9)")
+        observe.execute(project, f"{add} few check (id < 100)")
+        observe.execute(project, "create policy all_rows on {schema}.subject using (true)")
         before = observe.oid(project, "subject")
         text = self.text(config).replace("select id, value", "select value::text as value")
         observe.write_model(project, "subject", text)
@@ -126,7 +130,13 @@ class TestUpkeep:
         assert self.grantees(project) == ["dbt_test_user_1"]
         assert self.index_columns(project) == ["btree (value)"]
         assert observe.one(project, "select to_regclass('{schema}.mine') is not null")
-        assert "index by_id could not follow" in logs
+        for lost in ("index by_id", "constraint few"):
+            assert f"{lost} could not follow" in logs
+        assert "has other columns now, and" in logs
+        kept = "select conname from pg_constraint where conrelid = '{schema}.subject'::regclass"
+        assert ("short",) in observe.rows(project, kept)
+        policies = "select policyname from pg_policies where schemaname = '{schema}'"
+        assert observe.rows(project, policies) == [("all_rows",)]
         self.build(project, config)
 
 

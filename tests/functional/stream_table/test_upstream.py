@@ -272,16 +272,32 @@ class TestTableUpstream:
             assert not self.told()
         assert self.told("--full-refresh")
 
-    def test_it_is_told_when_an_upstream_becomes_one(self, project: Any) -> None:
-        text = TABLE.format(materialized="incremental", factor=1)
+    @staticmethod
+    def materialize(project: Any, materialized: str) -> None:
+        text = TABLE.format(materialized=materialized, factor=1)
         observe.write_model(project, "middle", text)
+
+    def test_it_is_told_when_an_upstream_becomes_one(self, project: Any) -> None:
+        """Also where no refresh by difference lies between, and each time that it becomes one."""
+        self.materialize(project, "incremental")
         observe.run("seed")
         observe.execute(project, "drop view {schema}.between cascade")
         observe.execute(project, "drop table {schema}.total cascade")
         assert not self.told()
-        observe.execute(project, "insert into {schema}.middle values (9, 1)")
-        assert not self.told()
-        text = TABLE.format(materialized="table", factor=1)
-        observe.write_model(project, "middle", text)
-        assert self.told()
+        for _ in range(2):
+            self.materialize(project, "table")
+            assert self.told()
+            assert not self.told()
+            self.materialize(project, "incremental")
+            observe.execute(project, "insert into {schema}.middle values (9, 1)")
+            assert not self.told()
+
+    def test_it_is_told_before_it_costs(self, project: Any) -> None:
+        """The graph says it, in a run without the upstream as well, and of a new neighbour."""
+        self.materialize(project, "incremental")
+        observe.run("seed")
+        observe.run("run")
+        self.materialize(project, "table")
+        assert self.told("--select", "total")
+        assert not self.told("--select", "total")
         assert not self.told()

@@ -163,7 +163,7 @@ def test_indexes_of_the_user_follow_to_a_table_built_beside(rt, sql, totals, ora
     query = "SELECT 1 AS total, c.region, c.id FROM customers c"
     result = rt.alter_stream_table("totals", query=query)
     assert oid(sql) != before
-    assert result.lost_indexes == ("by_n", "no_longer_unique")
+    assert result.lost == ("index by_n", "index no_longer_unique")
     definition = sql.value("SELECT pg_get_indexdef('by_region'::regclass)")
     assert "lower(region) DESC" in definition
     assert definition.endswith("WHERE (region IS NOT NULL)")

@@ -3,8 +3,9 @@
   {%- if changes.requires_full_refresh -%}
     {{- log('Applying REPLACE to: ' ~ relation) -}}
     {% do trickle_check_capture(desired) %}
-    {% do trickle_warn_of_rebuilt_sources() %}
+    {% set rebuilt = trickle_warn_of_rebuilt_sources() %}
     {% set message = adapter.stream_table_alter(relation, desired, changes) %}
+    {% do trickle_note_rebuilt_sources(relation, rebuilt) %}
     {% do trickle_update_indexes(relation) %}
     {{ return(message) }}
   {%- endif -%}

@@ -26,6 +26,7 @@
     t.status,
     t.fuse_state,
     t.blow_reason,
+    to_json(t.rebuilt_sources)::text as rebuilt_sources,
     t.last_error,
     (
       select jsonb_agg(jsonb_build_object('name', g.name, 'query', g.query, 'missing', g.missing) order by g.position)
@@ -39,15 +40,6 @@
     )::text as constraints,
     {{ trickle_catalog('blown_by_gate') }}(t.pgt_id) as blown_by_gate,
     r.source_replaced,
-    {# It was refreshed by difference so far, and never for this reason. #}
-    r.source_replaced and (
-      select bool_or(h.action = 'DIFFERENTIAL') and not bool_or(h.reason like '%is another relation now%')
-      from (
-        select action, coalesce(reason, '') as reason
-        from {{ trickle_catalog('pgt_refresh_history') }} as past
-        where past.pgt_id = t.pgt_id and past.status = 'completed'
-      ) as h
-    ) as newly_replaced,
     {{ trickle_catalog('daemon_is_running()') }} as daemon_is_running,
     (
       select jsonb_agg(i)

@@ -5,9 +5,7 @@
 
 
 {% macro trickle_bring_up_to_date(relation, desired, described) %}
-  {% if described['newly_replaced'] %}
-    {% do trickle_warn_of_rebuilt_sources() %}
-  {% endif %}
+  {% do trickle_tell_of_rebuilt_sources(relation, described) %}
   {% set outcome = adapter.stream_table_refresh(relation, desired, described) %}
   {% if outcome.warning %}
     {% do exceptions.warn(relation ~ ': ' ~ outcome.warning) %}
