@@ -104,6 +104,16 @@ def test_changes_of_the_table_below_are_seen_in_its_log(rt, sql, tables, other):
     assert without_rows(known.seen) == without_rows(seen)
 
 
+def test_a_table_without_sources_has_a_look_as_well(rt, tables, oracle):
+    rt.create_stream_table("one", "SELECT 1 AS one")
+    for mode in ("full", "full", None):
+        rt.refresh("one", mode=mode)
+    known, seen = looked(rt, [one.pgt_id for one in rt.status("one")])
+    assert known is not None
+    assert without_rows(known.seen) == without_rows(seen)
+    oracle(rt, "one")
+
+
 @pytest.mark.parametrize("what", NOTICED)
 def test_what_changes_is_noticed(rt, sql, tables, what):
     known, _ = looked(rt, tables)
