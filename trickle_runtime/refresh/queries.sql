@@ -17,7 +17,7 @@ WITH RECURSIVE tree (member) AS (
     SELECT i.inhrelid FROM tree JOIN pg_inherits i ON i.inhparent = tree.member
 )
 SELECT members, pgtrickle.pgt_stamp({ids}, {own}, members::oid[], {others}, {functions}) AS stamp
-FROM (SELECT array_agg(member::bigint) AS members FROM tree) found
+FROM (SELECT coalesce(array_agg(member::bigint), '{}') AS members FROM tree) found
 
 -- name: look
 SELECT pg_current_snapshot()::text AS snapshot, now() AS at, pg_current_xact_id_if_assigned()::text AS own_xid,
