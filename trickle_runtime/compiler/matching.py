@@ -38,6 +38,7 @@ _FLIPS = "MATERIALIZED (SELECT * FROM $counts k WHERE (k.__pgt_c > 0) <> (k.__pg
 _MATCHED_BEFORE = "EXISTS (SELECT 1 FROM $counts kc WHERE $match AND kc.__pgt_c > kc.__pgt_d)"
 _FLIPPED = "CASE WHEN $up THEN 1 ELSE -1 END"
 _COMPARISONS = (exp.EQ, exp.NEQ, exp.LT, exp.LTE, exp.GT, exp.GTE, exp.NullSafeEQ, exp.NullSafeNEQ)
+_SYNTAX = (exp.Tuple, exp.All, exp.Any, exp.If, exp.Slice, exp.Kwarg)
 _KEYS, _ROWS = "k", "r"
 
 Types = Callable[[Sequence[exp.Expr], Operator], Sequence[Described]]
@@ -92,7 +93,7 @@ def match_keys(
 def _parts(node: exp.Expr, alias: str) -> Iterator[exp.Expr]:
     """The largest subexpressions whose columns are all of one input."""
     read = aliases(node)
-    if read == {alias} and not _is_row(node):
+    if read == {alias} and _is_value(node):
         while isinstance(node, exp.Paren):
             node = node.this
         yield node
@@ -101,12 +102,13 @@ def _parts(node: exp.Expr, alias: str) -> Iterator[exp.Expr]:
             yield from _parts(child, alias)
 
 
-def _is_row(node: exp.Expr) -> bool:
-    """Whether a node is a row constructor, which is no value of its own."""
+def _is_value(node: exp.Expr) -> bool:
+    """Whether a node has a value; a row constructor, ``ALL (…)`` or a branch of CASE has none."""
     while isinstance(node, exp.Paren):
         node = node.this
-    named = isinstance(node, exp.Anonymous) and str(node.this).upper() == "ROW"
-    return named or isinstance(node, exp.Tuple)
+    if isinstance(node, exp.Anonymous):
+        return str(node.this).upper() not in {"ROW", "ALL"}
+    return not isinstance(node, _SYNTAX)
 
 
 def compared(part: exp.Expr) -> bool:
