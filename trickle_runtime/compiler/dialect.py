@@ -156,6 +156,10 @@ def render(tree: exp.Expr) -> str:
     """Render a tree (or a part of one) as PostgreSQL text."""
     if type(tree) is exp.Column and (text := _plain_column(tree)) is not None:
         return text
+    if type(tree) is exp.Paren and isinstance(tree.this, (exp.Var, exp.Column)):
+        return f"({render(tree.this)})"
+    if type(tree) is exp.Var:
+        return str(tree.this)
     return Canonical().generate(tree, normalize_functions=False)
 
 

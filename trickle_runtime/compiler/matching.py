@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 from sqlglot import exp
 
@@ -37,6 +38,7 @@ _FLIPS = "MATERIALIZED (SELECT * FROM $counts k WHERE (k.__pgt_c > 0) <> (k.__pg
 _MATCHED_BEFORE = "EXISTS (SELECT 1 FROM $counts kc WHERE $match AND kc.__pgt_c > kc.__pgt_d)"
 _FLIPPED = "CASE WHEN $up THEN 1 ELSE -1 END"
 _COMPARISONS = (exp.EQ, exp.NEQ, exp.LT, exp.LTE, exp.GT, exp.GTE, exp.NullSafeEQ, exp.NullSafeNEQ)
+_SYNTAX = (exp.Tuple, exp.All, exp.Any, exp.If, exp.Slice, exp.Kwarg)
 _KEYS, _ROWS = "k", "r"
 
 Types = Callable[[Sequence[exp.Expr], Operator], Sequence[Described]]
@@ -91,7 +93,7 @@ def match_keys(
 def _parts(node: exp.Expr, alias: str) -> Iterator[exp.Expr]:
     """The largest subexpressions whose columns are all of one input."""
     read = aliases(node)
-    if read == {alias} and not _is_row(node):
+    if read == {alias} and _is_value(node):
         while isinstance(node, exp.Paren):
             node = node.this
         yield node
@@ -100,12 +102,13 @@ def _parts(node: exp.Expr, alias: str) -> Iterator[exp.Expr]:
             yield from _parts(child, alias)
 
 
-def _is_row(node: exp.Expr) -> bool:
-    """Whether a node is a row constructor, which is no value of its own."""
+def _is_value(node: exp.Expr) -> bool:
+    """Whether a node has a value; a row constructor, ``ALL (…)`` or a branch of CASE has none."""
     while isinstance(node, exp.Paren):
         node = node.this
-    named = isinstance(node, exp.Anonymous) and str(node.this).upper() == "ROW"
-    return named or isinstance(node, exp.Tuple)
+    if isinstance(node, exp.Anonymous):
+        return str(node.this).upper() not in {"ROW", "ALL"}
+    return not isinstance(node, _SYNTAX)
 
 
 def compared(part: exp.Expr) -> bool:
@@ -130,6 +133,23 @@ class Matches:
     right: Operator
     predicates: tuple[exp.Expr, ...]
     keys: tuple[MatchKey, ...]
+
+    @cached_property
+    def _names(self) -> dict[str, str]:
+        """Names of the keys by the text of their value."""
+        return {render(key.value): key.name for key in self.keys}
+
+    @cached_property
+    def _keyed(self) -> tuple[exp.Expr, ...]:
+        """The condition between values of the keys and right rows."""
+
+        def keyed(node: exp.Expr) -> exp.Expr:
+            if aliases(node) == {self.left.alias} and not isinstance(node, exp.Paren):
+                name = self._names.get(render(node))
+                return node if name is None else ref(_KEYS, name)
+            return node
+
+        return tuple(p.copy().transform(keyed, copy=False) for p in self.predicates)
 
     def exists(self, left: Term, out: Context) -> exp.Expr:
         """The condition that a left row has a match now."""
@@ -202,7 +222,7 @@ class Matches:
         parts: list[str] = []
         if self.left.changed(out):
             parts.append(self._select(delta_term(self.left, out)))
-        equal = self._equalities()
+        equal = self._equalities
         if equal.keys() == {key.name for key in self.keys}:
             binding = Binding({self.right.alias: changed.columns})
             values = {name: binding.apply(value) for name, value in equal.items()}
@@ -228,9 +248,10 @@ class Matches:
         values = {key.name: binding.apply(key.value) for key in self.keys}
         return Term(term.items, values, term.where).select(list(values), weighted=False)
 
+    @cached_property
     def _equalities(self) -> dict[str, exp.Expr]:
         """Keys that a conjunct sets equal to an expression over the right side, or to true."""
-        by_text = {render(key.value): key.name for key in self.keys}
+        by_text = self._names
         found: dict[str, exp.Expr] = {}
         for predicate in self.predicates:
             test = _bare(predicate)
@@ -244,9 +265,10 @@ class Matches:
                     found.setdefault(by_text[render(this)], that)
         return {key.name: found[key.name] for key in self.keys if key.name in found}
 
+    @cached_property
     def _strict(self) -> set[str]:
         """Keys that never match where they are NULL (A5)."""
-        by_text = {render(key.value): key.name for key in self.keys}
+        by_text = self._names
         found: set[str] = set()
         for predicate in self.predicates:
             test = _bare(predicate)
@@ -258,7 +280,7 @@ class Matches:
 
     def _match(self, left: Term, counts: str) -> str:
         """Bring a count back to left rows: a NULL under a strict test has none."""
-        strict = self._strict()
+        strict = self._strict
         binding = Binding({self.left.alias: left.columns})
         tests: list[str] = []
         for key in self.keys:
@@ -273,16 +295,8 @@ class Matches:
 
     def _over_keys(self, right: Mapping[str, exp.Expr]) -> list[exp.Expr]:
         """The condition between values of the keys and right rows, given by their columns."""
-        by_text = {render(key.value): key.name for key in self.keys}
-
-        def keyed(node: exp.Expr) -> exp.Expr:
-            if aliases(node) == {self.left.alias} and not isinstance(node, exp.Paren):
-                name = by_text.get(render(node))
-                return node if name is None else ref(_KEYS, name)
-            return node
-
         binding = Binding({self.right.alias: right})
-        return [binding.apply(p.copy().transform(keyed)) for p in self.predicates]
+        return [binding.apply(predicate) for predicate in self._keyed]
 
 
 def _columns(node: exp.Expr, alias: str) -> Iterator[exp.Column]:

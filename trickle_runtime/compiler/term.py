@@ -18,6 +18,7 @@ from trickle_runtime.compiler import opaque
 from trickle_runtime.compiler.dialect import render
 from trickle_runtime.compiler.identity import image
 from trickle_runtime.compiler.template import ident
+from trickle_runtime.compiler.wording import wording
 
 WEIGHT = "__pgt_w"
 
@@ -87,7 +88,8 @@ def union(relation: Relation, names: Iterable[str], *, weighted: bool) -> str:
 
 def ref(alias: str, name: str) -> exp.Column:
     """A reference to an operator's column, or to a FROM item's."""
-    return exp.column(exp.to_identifier(name, quoted=True), exp.to_identifier(alias, quoted=True))
+    this = exp.Identifier(this=name, quoted=True)
+    return exp.Column(this=this, table=exp.Identifier(this=alias, quoted=True))
 
 
 def raw(sql: str) -> exp.Expr:
@@ -119,18 +121,27 @@ class Binding:
 
     def apply(self, expression: exp.Expr) -> exp.Expr:
         """Replace the operators' columns in ``expression`` by what they stand for."""
-        return expression.copy().transform(self._replace, copy=False)
+        if isinstance(expression, exp.Column) and expression.table in self.columns:
+            return _atom(self.columns[expression.table][expression.name])
+        if isinstance(expression, (exp.Literal, exp.Null, exp.Boolean)):
+            return expression
+        if isinstance(expression, exp.Paren):
+            return raw(self._filled(expression.this))
+        return exp.Var(this=self._filled(expression))
 
-    def _replace(self, node: exp.Expr) -> exp.Expr:
-        if isinstance(node, exp.Column) and node.table in self.columns:
-            return _atom(self.columns[node.table][node.name])
-        return node
+    def _filled(self, expression: exp.Expr) -> str:
+        found = wording(expression)
+        values: dict[str, dict[str, str]] = {}
+        for table, name, _ in found.columns:
+            if table in self.columns:
+                value = self.columns[table][name]
+                values.setdefault(table, {})[name] = render(_atom(value))
+        return found.filled(values)
 
 
 def _atom(expression: exp.Expr) -> exp.Expr:
     simple = (exp.Column, exp.Literal, exp.Paren, exp.Null, exp.Boolean)
-    copied = expression.copy()
-    return copied if isinstance(copied, simple) else exp.Paren(this=copied)
+    return expression if isinstance(expression, simple) else raw(render(expression))
 
 
 def bind(alias: str, term: Term) -> Binding:

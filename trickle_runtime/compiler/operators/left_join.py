@@ -10,16 +10,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 from sqlglot import exp
 
 from trickle_runtime.compiler.context import Context
-from trickle_runtime.compiler.dialect import render
 from trickle_runtime.compiler.joining import current_term, equality, output_name
 from trickle_runtime.compiler.matching import Matches, MatchKey
 from trickle_runtime.compiler.operators.base import Column, Operator
 from trickle_runtime.compiler.template import fill, ident
 from trickle_runtime.compiler.term import FromItem, Relation, Term, raw, ref
+from trickle_runtime.compiler.wording import worded
 
 _JOINED = "(SELECT $columns FROM ($left) AS $l LEFT JOIN ($right) AS $r ON $condition)"
 
@@ -87,7 +88,7 @@ class LeftJoin(Operator):
             for side in sides
             for c in side.columns
         ]
-        condition = " AND ".join(f"({render(p)})" for p in self.expressions()) or "true"
+        condition = " AND ".join(f"({worded(p)})" for p in self.expressions()) or "true"
         text = fill(
             _JOINED,
             columns=", ".join(outputs) or "1 AS __pgt_one",
@@ -101,9 +102,7 @@ class LeftJoin(Operator):
 
     def delta(self, out: Context) -> Relation:
         """The inner join's delta, and the padded one of the rows without a partner."""
-        predicates = tuple(self.expressions())
-        matches = Matches(self.alias, self.left, self.right, predicates, self.match)
-        unmatched = matches.delta(out, matched=False)
+        unmatched = self._matches.delta(out, matched=False)
         return (*self.inner.delta(out), *(self._padded(term) for term in unmatched))
 
     def needs(self, needed: frozenset[str]) -> dict[str, frozenset[str]]:
@@ -113,6 +112,11 @@ class LeftJoin(Operator):
     def keep(self, needed: frozenset[str], inputs: Mapping[str, Operator]) -> Operator:
         """As the inner join does."""
         return replace(self, inner=self.inner.keep(needed, inputs))
+
+    @cached_property
+    def _matches(self) -> Matches:
+        predicates = tuple(self.expressions())
+        return Matches(self.alias, self.left, self.right, predicates, self.match)
 
     def _select(self, side: Operator, out: Context) -> str:
         term = current_term(side, out)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 from sqlglot import exp
 
@@ -71,6 +72,6 @@ class SemiJoin(Operator):
         """Join the pruned sides."""
         return replace(self, left=inputs[self.left.alias], right=inputs[self.right.alias])
 
-    @property
+    @cached_property
     def _matches(self) -> Matches:
         return Matches(self.alias, self.left, self.right, self.predicates, self.match)
