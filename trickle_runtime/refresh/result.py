@@ -123,6 +123,8 @@ class VerifyResult:
     def __str__(self) -> str:
         if self.equal:
             return f"{self.name} equals its query"
+        if not self.missing and not self.extra:
+            return f"{self.name} is {self.note}"
         parts = [f"{self.name} differs from its query: {self.missing} missing, {self.extra} extra"]
         parts += [f"missing: {dict(row)}" for row in self.sample_missing]
         parts += [f"extra: {dict(row)}" for row in self.sample_extra]

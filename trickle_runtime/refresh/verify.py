@@ -7,7 +7,7 @@ compared by image: 1.0 and 1.00 differ.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from trickle_runtime.compiler import identity
@@ -15,9 +15,9 @@ from trickle_runtime.compiler.result import OutputColumn
 from trickle_runtime.config import Schemas
 from trickle_runtime.db.session import Session
 from trickle_runtime.db.sql import quote_ident, render
-from trickle_runtime.errors import StreamTableNotFound
+from trickle_runtime.errors import StreamTableNotFound, TrickleError
 from trickle_runtime.refresh import engine, meaning, sources
-from trickle_runtime.refresh.members import Member, Observation, queries
+from trickle_runtime.refresh.members import Member, Observation, observe, queries
 from trickle_runtime.refresh.result import VerifyResult
 
 
@@ -51,6 +51,26 @@ def verify(session: Session, schemas: Schemas, pgt_ids: Sequence[int]) -> list[V
         if result is not None and result.status != "completed":
             found[pgt_id] = found[pgt_id].noted(f"not refreshed: {result.reason}")
     return [found[pgt_id] for pgt_id in pgt_ids]
+
+
+def verify_each(
+    session: Session, schemas: Schemas, pgt_ids: Sequence[int]
+) -> Iterator[VerifyResult]:
+    """Verify stream tables one after the other; commits.
+
+    One that can't be compared is not equal, and a note says why; it does not stop the others. One
+    that somebody dropped, of which the next cleanup removes the rest, is left out.
+    """
+    for pgt_id in pgt_ids:
+        try:
+            yield from verify(session, schemas, [pgt_id])
+        except TrickleError as error:
+            session.rollback()
+            member = observe(session, schemas, [pgt_id]).members.get(pgt_id)
+            session.rollback()
+            if member is not None and member.relation is not None:
+                note = f"not compared: {error.message}"
+                yield VerifyResult(member.name, equal=False, missing=0, extra=0, note=note)
 
 
 def _compare(session: Session, schemas: Schemas, member: Member) -> VerifyResult:

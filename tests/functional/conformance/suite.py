@@ -44,9 +44,13 @@ ADAPTED = {
     "basic": "test_basic",
     "empty.test_empty:BaseTestEmptyInlineSourceRef": "test_adapted",
     "empty.test_empty:MetadataWithEmptyFlag": "test_adapted",
+    "ephemeral.test_ephemeral:TestEphemeralMulti": "test_adapted",
+    "ephemeral.test_ephemeral:TestEphemeralNested": "test_adapted",
+    "functions.test_udfs:SqlUDFDefaultArgSupport": "test_adapted",
     "hooks": "test_hooks",
     "materialized_view": "test_materialized_view",
     "simple_copy.test_copy_uppercase": "test_adapted",
+    "simple_seed.test_seed:TestSimpleSeedWithBOM": "test_adapted",
     "utils.test_date_spine": "test_adapted",
     "utils.test_get_intervals_between": "test_adapted",
 }

@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import psycopg
 import pytest
 from dbt.tests.adapter.empty import _models as empty_models
 from dbt.tests.adapter.empty.test_empty import BaseTestEmptyInlineSourceRef, MetadataWithEmptyFlag
+from dbt.tests.adapter.ephemeral.test_ephemeral import BaseEphemeralMulti, BaseEphemeralNested
+from dbt.tests.adapter.functions.test_udfs import SqlUDFDefaultArgSupport
 from dbt.tests.adapter.simple_copy.test_copy_uppercase import BaseSimpleCopyUppercase
+from dbt.tests.adapter.simple_seed import test_seed
 from dbt.tests.adapter.utils import fixture_date_spine, fixture_get_intervals_between
 from dbt.tests.adapter.utils.test_date_spine import BaseDateSpine
 from dbt.tests.adapter.utils.test_get_intervals_between import BaseGetIntervalsBetween
 from psycopg import sql
+
+from tests.fix_server import TestServer
 
 pytestmark = pytest.mark.slow
 
@@ -79,13 +87,56 @@ class TestEmptyInlineSourceRef(BaseTestEmptyInlineSourceRef):
         }
 
 
+@contextmanager
+def database(server: TestServer, name: str) -> Iterator[None]:
+    identifier = sql.Identifier(name)
+    with psycopg.connect(server.dsn(), autocommit=True) as connection:
+        connection.execute(sql.SQL("create database {}").format(identifier))
+        yield
+        connection.execute(sql.SQL("drop database {} with (force)").format(identifier))
+
+
 class TestSimpleCopyUppercase(BaseSimpleCopyUppercase):
     """In a database whose name needs quotes."""
 
     @pytest.fixture(scope="class")
-    def dbt_profile_target(self, dbt_target: dict[str, Any], server: Any) -> Iterator[Any]:
-        name = sql.Identifier("dbtMixedCase")
-        with psycopg.connect(server.dsn(), autocommit=True) as connection:
-            connection.execute(sql.SQL("create database {}").format(name))
+    def dbt_profile_target(self, dbt_target: dict[str, Any], server: TestServer) -> Iterator[Any]:
+        with database(server, "dbtMixedCase"):
             yield {**dbt_target, "dbname": "dbtMixedCase"}
-            connection.execute(sql.SQL("drop database {} with (force)").format(name))
+
+
+class NamedAsInTheSuite:
+    """Compiled text is compared with the names of dbt's database and file, but for digits."""
+
+    @pytest.fixture(scope="class")
+    def dbt_profile_target(self, dbt_target: dict[str, Any], server: TestServer) -> Iterator[Any]:
+        name = f"dbt{os.getpid()}"
+        with database(server, name):
+            yield {**dbt_target, "dbname": name}
+
+    @pytest.fixture(scope="class")
+    def unique_schema(self, prefix: str) -> str:
+        return f"{prefix}_test_ephemeral"
+
+
+class TestEphemeralMulti(NamedAsInTheSuite, BaseEphemeralMulti):
+    pass
+
+
+class TestEphemeralNested(NamedAsInTheSuite, BaseEphemeralNested):
+    pass
+
+
+class TestSqlUDFDefaultArgSupport(SqlUDFDefaultArgSupport):
+    """PostgreSQL has defaults of arguments."""
+
+    expect_default_arg_support = True
+
+
+class TestSimpleSeedWithBOM(test_seed.BaseSimpleSeedWithBOM):
+    """Its file lies beside the suite, not beside us."""
+
+    @pytest.fixture(scope="class")
+    def project(self, project: Any) -> Any:
+        project.test_dir = str(Path(test_seed.__file__).parent)
+        return project

@@ -23,9 +23,13 @@ select id, value from {{ ref('numbers') }} where {{ target.schema }}.blocked(id)
 """
 OTHER = "{{ config(materialized='stream_table') }} select id from {{ ref('numbers') }}"
 QUERY = "select id, value from {schema}.numbers"
+# It asks again and again: whoever waits for a lock is sent away by the lock_timeout of a fill.
 FUNCTION = f"""
 create or replace function {{schema}}.blocked(int) returns int immutable language plpgsql as
-'begin perform pg_advisory_xact_lock_shared({GATE}); return 1; end'
+'begin
+  while not pg_try_advisory_xact_lock_shared({GATE}) loop perform pg_sleep(0.02); end loop;
+  return 1;
+end'
 """
 
 
@@ -66,16 +70,22 @@ class TestInterrupted:
             start_new_session=True,
         )
 
+    @pytest.mark.parametrize("told", [False, pytest.param(True, marks=pytest.mark.slow)])
     def test_cancelled_and_resumed(
         self,
         project: Any,
         holder: psycopg.Connection[Any],
         wait_until: Callable[..., object],
+        told: bool,
     ) -> None:
+        """Before or after progress was told, on a connection that is open by then."""
         process = self.start(project)
         phases = "select phase from pgtrickle.fill_progress()"
         wait_until(lambda: observe.rows(project, phases) == [("filling",)], timeout=60)
         observe.execute(project, "insert into {schema}.numbers values (3, 30)")
+        if told:
+            assert process.stdout is not None
+            assert any("Filling " in line for line in process.stdout)
         process.send_signal(signal.SIGINT)
         output, _ = process.communicate(timeout=60)
         assert process.returncode != 0, output

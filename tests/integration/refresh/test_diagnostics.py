@@ -97,3 +97,17 @@ def test_the_plans_of_a_full_refresh(rt):
     rt.create_stream_table("st", QUERIES["TABLE_SAMPLE"][0])
     (step,) = rt.explain_delta("st", plan=True)
     assert "Sample Scan" in step.plan
+
+
+def test_one_that_can_not_be_verified_does_not_stop_the_others(rt, sql, orders, oracle):
+    sql("CREATE TABLE gone (id int)")
+    rt.create_stream_table("public.dropped", "SELECT id FROM orders")
+    rt.create_stream_table("public.lost", "SELECT id FROM gone")
+    rt.create_stream_table("public.whole", "SELECT id FROM orders")
+    sql("DROP TABLE dropped CASCADE", "DROP TABLE gone CASCADE")
+    lost, whole = rt.verify_all()
+    assert not lost.equal
+    assert str(lost).startswith("public.lost is not compared: ")
+    assert "gone" in str(lost)
+    assert whole.equal
+    oracle(rt, "whole")

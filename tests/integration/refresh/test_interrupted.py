@@ -40,8 +40,10 @@ def killed(rt, orders, monkeypatch) -> None:
 def blocked(database, orders, sql) -> Iterator[Callable[[], None]]:
     """A fill in a thread, which waits in the middle; call it to let the fill end."""
     sql(
+        # Whoever waits for a lock is sent away by the lock_timeout of a fill.
         "CREATE FUNCTION blocked(int) RETURNS int IMMUTABLE LANGUAGE plpgsql AS"
-        f" 'BEGIN PERFORM pg_advisory_xact_lock_shared({GATE}); RETURN 1; END'"
+        f" 'BEGIN WHILE NOT pg_try_advisory_xact_lock_shared({GATE}) LOOP PERFORM pg_sleep(0.02);"
+        " END LOOP; RETURN 1; END'"
     )
     with connect_to(database) as holder:
         holder.execute(f"SELECT pg_advisory_lock({GATE})")
@@ -187,7 +189,10 @@ def test_an_alteration_can_be_cancelled(
     rt.create_stream_table("public.slow", "SELECT id, amount FROM orders")
     errors: list[DatabaseError] = []
     thread = in_thread(database, errors, lambda rt: rt.alter_stream_table("slow", query=query))
-    waiting = f"SELECT pid FROM pg_locks WHERE objid = {GATE} AND NOT granted"
+    waiting = (
+        "SELECT pid FROM pg_stat_activity"
+        " WHERE wait_event = 'PgSleep' AND datname = current_database()"
+    )
     pid = wait_until(lambda: sql.value(waiting))
     assert sql.value(f"SELECT pg_cancel_backend({pid})")
     thread.join()
