@@ -71,7 +71,8 @@ class TestConfigChanges:
         message = self.build(project, ", fuse='on', fuse_ceiling=1000")
         assert message == "STREAM TABLE altered fuse, fuse_ceiling"
         assert observe.setting(project, "subject", "fuse_state") == "armed"
-        message = self.build(project, ", fuse='auto', fuse_sensitivity=2")
+        # Each build changes one row more than the one before: a small k would blow.
+        message = self.build(project, ", fuse='auto', fuse_sensitivity=50")
         assert message == "STREAM TABLE altered fuse, fuse_ceiling, fuse_sensitivity"
         message = self.build(project, "")
         assert message == "STREAM TABLE altered fuse, fuse_sensitivity"
