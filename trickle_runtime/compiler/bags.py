@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from trickle_runtime.compiler.identity import hash_expression, image, row
+from trickle_runtime.compiler.identity import identical, image
 from trickle_runtime.compiler.result import OutputColumn
 from trickle_runtime.compiler.template import column, comma, fill, ident
 
@@ -66,11 +66,7 @@ def delete(
         partitioned: a row's place is then its partition and its ctid.
         pruning: further conditions between stored rows ``s`` and changed rows ``o``.
     """
-    names = [item.name for item in columns]
-    match = f"record_image_eq({row(names, 's')}, {row(names, 'o')})"
-    hashed = hash_expression(columns, "s")
-    if hashed is not None:
-        match = f"{hashed} = {hash_expression(columns, 'o')} AND {match}"
+    match = identical(columns, "s", "o")
     template = _DELETE_PARTITIONED if partitioned else _DELETE
     return fill(template, table=table, net=net, match=match + pruning)
 

@@ -57,7 +57,12 @@ class GroupSql:
     @property
     def recomputes(self) -> bool:
         """Whether a group may have to be computed again from the child's rows."""
-        return any(slot.kind != "sum" for slot in self.slots)
+        return any(slot.kind != "sum" for slot in self.slots) or bool(self.inexact)
+
+    @property
+    def inexact(self) -> list[str]:
+        """Keys that show one of several values that are equal: 1.0 of 1.0 and 1.00 (A9)."""
+        return [item.name for item in self.key if not item.exact]
 
     def fill(self, rows: str) -> str:
         """The state from scratch."""
@@ -99,7 +104,8 @@ class GroupSql:
         """Statements that bring the state to the new slots."""
         match = match_key(self.key, "st", "d")
         stored = ["__pgt_count", *(slot.name for slot in self.slots)]
-        sets = comma([f"{ident(s)} = {column('d', 'n_' + s)}" for s in stored])
+        changed = [*stored, *self.inexact]
+        sets = comma([f"{ident(s)} = {column('d', 'n_' + s)}" for s in changed])
         statements = {"up": fill(_UPDATE, state=self.state, sets=sets, d=name, match=match)}
         if self.key:
             statements["out"] = fill(_DELETE, state=self.state, d=name, match=match)
@@ -166,6 +172,7 @@ class GroupSql:
     def _contributions(self, rows: str) -> str:
         count = "sum(__pgt_w * __pgt_m)" if self.weighted_by_feed else "sum(__pgt_w)"
         columns = [*map(ident, self.names), f"{count} AS d___pgt_count"]
+        columns += [self._gone(name) for name in self.inexact]
         for slot in self.slots:
             if slot.kind == "sum":
                 columns.append(f"{slot.delta} AS {ident('d_' + slot.name)}")
@@ -178,6 +185,12 @@ class GroupSql:
         if any(slot.kind in {"min", "max"} for slot in self.slots):
             rows = self._consolidated(rows)
         return fill(_GROUPED, columns=comma(columns), rows=rows, by=self._by(self.names))
+
+    def _gone(self, name: str) -> str:
+        """The values of a key in the rows that left its group, as texts."""
+        left = "__pgt_w < 0" + (" AND __pgt_m = 1" if self.weighted_by_feed else "")
+        values = f"array_agg(DISTINCT {image(ident(name))}) FILTER (WHERE {left})"
+        return f"{values} AS {ident('x_' + name)}"
 
     def _consolidated(self, rows: str) -> str:
         """Net the rows by identity: equal values that print differently stay apart (A9, A10)."""
@@ -200,7 +213,7 @@ class GroupSql:
             f"{self.access['__pgt_count']} AS o___pgt_count",
             f"({new_count})::bigint AS n___pgt_count",
         ]
-        doubts: list[str] = []
+        doubts = [self._vanished(name) for name in self.inexact]
         for slot in self.slots:
             old = self.access[slot.name]
             columns.append(f"{old} AS {ident('o_' + slot.name)}")
@@ -226,6 +239,10 @@ class GroupSql:
         there, stored = self.access["__pgt_count"], self.access[item.name]
         return f"CASE WHEN ({there}) IS NULL THEN {given} ELSE {stored} END AS {ident(item.name)}"
 
+    def _vanished(self, name: str) -> str:
+        """Whether a row left that has the value which the state shows."""
+        return f"{image('(' + self.access[name] + ')')} = ANY ({column('c', 'x_' + name)})"
+
     def _again(self, out: Context, merged: str, touched_rows: Callable[[str], str]) -> str:
         keys = comma([column("m", name) for name in self.names] or ["1 AS __pgt_one"])
         needed = "m.__pgt_again AND m.__pgt_new" if self.key else "m.__pgt_again"
@@ -244,6 +261,10 @@ class GroupSql:
 
     def _changed(self, merged: str, again: str) -> str:
         columns = ["m.*"]
+        for name in self.inexact:
+            found, kept = column("a", name), column("m", name)
+            value = f"CASE WHEN m.__pgt_again AND m.__pgt_new THEN {found} ELSE {kept} END"
+            columns.append(f"{value} AS {ident('n_' + name)}")
         for slot in self.slots:
             value = column("m", "p_" + slot.name)
             if _uncertain(slot):
@@ -252,8 +273,8 @@ class GroupSql:
         stored = ["__pgt_count", *(slot.name for slot in self.slots)]
         changed = fill(
             "record_image_ne($old, $new)",
-            old=row([f"o_{n}" for n in stored], "m"),
-            new=row([f"n_{n}" for n in stored], "m"),
+            old=row([*(f"o_{n}" for n in stored), *self.inexact], "m"),
+            new=row([f"n_{n}" for n in (*stored, *self.inexact)], "m"),
         )
         diff = f"(m.__pgt_old <> m.__pgt_new OR {changed})" if self.compared else "true"
         return fill(_CHANGED, columns=comma(columns), diff=diff, merged=merged, again=again)

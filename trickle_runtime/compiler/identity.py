@@ -12,6 +12,8 @@ from collections.abc import Sequence
 from trickle_runtime.compiler.result import OutputColumn
 from trickle_runtime.compiler.template import column, comma, ident
 
+_FLOATS = {"double precision", "real"}
+
 
 def image(value: str) -> str:
     """What tells equal values apart that are not identical, such as 1.0 and 1.00.
@@ -53,6 +55,32 @@ def needs_hash(key: Sequence[OutputColumn]) -> bool:
 def row(names: Sequence[str], qualifier: str) -> str:
     """``ROW(…)`` of the named columns."""
     return f"ROW({comma([column(qualifier, name) for name in names])})"
+
+
+def identical(columns: Sequence[OutputColumn], left: str, right: str) -> str:
+    """The condition that two rows are identical.
+
+    Args:
+        columns: of both.
+        left: alias of one side, the stored one: its hash expression matches the index.
+        right: alias of the other side.
+    """
+    same = f"record_image_eq({_image_row(columns, left)}, {_image_row(columns, right)})"
+    hashed = hash_expression(columns, left)
+    if hashed is None:
+        return same
+    return f"{hashed} = {hash_expression(columns, right)} AND {same}"
+
+
+def _image_row(columns: Sequence[OutputColumn], qualifier: str) -> str:
+    """``ROW(…)`` with one NaN: its sign is a bit that nothing shows."""
+    values: list[str] = []
+    for item in columns:
+        value = column(qualifier, item.name)
+        if item.type in _FLOATS:
+            value = f"CASE WHEN {value} = 'NaN' THEN 'NaN' ELSE {value} END"
+        values.append(value)
+    return f"ROW({comma(values)})"
 
 
 def match_key(

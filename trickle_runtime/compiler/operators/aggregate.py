@@ -309,7 +309,10 @@ class Aggregate(Operator):
             name: f"CASE WHEN {there} THEN {column(alias, prefix + name)} END"
             for name in ("__pgt_count", *(slot.name for slot in self.slots))
         }
-        return access | {k.identity.name: column(alias, k.identity.name) for k in self.group}
+        for key in (k.identity for k in self.group):
+            changes = prefix == "n_" and not key.exact
+            access[key.name] = column(alias, ("n_" if changes else "") + key.name)
+        return access
 
     def _columns(self, access: dict[str, str]) -> dict[str, exp.Expr]:
         columns: dict[str, exp.Expr] = {

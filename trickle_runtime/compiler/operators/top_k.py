@@ -19,7 +19,7 @@ from sqlglot import exp
 from trickle_runtime.compiler import bags
 from trickle_runtime.compiler.context import Context
 from trickle_runtime.compiler.groups import GroupSql
-from trickle_runtime.compiler.identity import hash_expression, match_key, needs_hash, row
+from trickle_runtime.compiler.identity import hash_expression, identical, match_key, needs_hash
 from trickle_runtime.compiler.keys import PartitionKey
 from trickle_runtime.compiler.operators.base import Column, Node, Operator
 from trickle_runtime.compiler.result import OutputColumn
@@ -172,7 +172,7 @@ class TopK(Operator):
             net=net,
             state=state,
             match=match_key(self._keys, "st", "d"),
-            same=self._same(),
+            same=identical(self._stored, "st", "d"),
         )
         again = out.add(f"again_{self.alias}", lost)
         fresh = out.add(f"fresh_{self.alias}", fill(_BODY, body=self._fresh(out, again)))
@@ -204,14 +204,6 @@ class TopK(Operator):
             insert = fill(_INSERT, state=state, names=names, changes=changes)
             out.write(f"into_{self.alias}", insert)
         return changes
-
-    def _same(self) -> str:
-        """That a kept row is the deleted one."""
-        same = f"record_image_eq({row(self._names, 'st')}, {row(self._names, 'd')})"
-        hashed = hash_expression(self.identity, "st")
-        if hashed is None:
-            return same
-        return f"{hashed} = {hash_expression(self.identity, 'd')} AND {same}"
 
     def _merged(self, state: str, net: str, touched: str, again: str) -> str:
         rows = fill(
