@@ -33,7 +33,7 @@ def exact(column: Mapping[str, Any]) -> bool:
     if column["kind"] == "e":
         return True
     bare = column["bare"]
-    if bare in _TEXTS:
+    if bare in _TEXTS or (bare == "bpchar" and column["typmod"] >= 0):  # padded to one length
         return bool(column["deterministic"])
     return bare in _EXACT or (bare == "numeric" and column["typmod"] >= 0)
 
