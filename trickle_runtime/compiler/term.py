@@ -17,10 +17,11 @@ from sqlglot import exp
 from trickle_runtime.compiler import opaque
 from trickle_runtime.compiler.dialect import render
 from trickle_runtime.compiler.identity import image
-from trickle_runtime.compiler.template import ident
+from trickle_runtime.compiler.template import comma, fill, ident
 from trickle_runtime.compiler.wording import wording
 
 WEIGHT = "__pgt_w"
+_RECORD = "(SELECT __pgt_row FROM (SELECT $shown) AS __pgt_row)"
 
 
 @dataclass(frozen=True)
@@ -100,6 +101,14 @@ def raw(sql: str) -> exp.Expr:
 def cast(value: exp.Expr, type_: str) -> exp.Expr:
     """A cast to a type as ``format_type`` prints it: sqlglot's own loses some of the modifiers."""
     return _opaque(f"(($1)::{opaque.plain(type_)})", value)
+
+
+def record(columns: Mapping[str, exp.Expr]) -> exp.Expr:
+    """A row as one value, of which PostgreSQL knows the names of the columns."""
+    shown = [f"${number} AS {opaque.plain(ident(n))}" for number, n in enumerate(columns, 1)]
+    text = fill(_RECORD, shown=comma(shown))
+    values = [value.copy() for value in columns.values()]
+    return exp.Anonymous(this=opaque.OPAQUE, expressions=[exp.Literal.string(text), *values])
 
 
 def image_of(value: exp.Expr) -> exp.Expr:

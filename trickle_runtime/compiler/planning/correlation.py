@@ -251,7 +251,8 @@ def complete(planned_query: Planned, domain: Domain, tools: Tools) -> Planned:
     named += [(f"d{i}", value) for i, value in enumerate(joined.carried)]
     rows = tools.project(joined.operator, named)
     carried = tuple(f"d{i}" for i in range(domain.width))
-    return Planned(rows, planned_query.outputs, carried, None, planned_query.rejects)
+    rejects = tuple(False for _ in carried)  # NULL has the row that the query gives over no rows
+    return Planned(rows, planned_query.outputs, carried, None, rejects)
 
 
 def flagged(planned_query: Planned, tools: Tools) -> Planned:

@@ -21,6 +21,7 @@ from trickle_runtime.compiler.planning.gathered import Gathered, Queries, conjun
 from trickle_runtime.compiler.planning.lateral import LateralPlanner, shown, unwrapped
 from trickle_runtime.compiler.planning.outer_joins import join_of_pairs, outer_join
 from trickle_runtime.compiler.planning.relations import Ctes
+from trickle_runtime.compiler.planning.rows import padded, used_rows
 from trickle_runtime.compiler.planning.scope import (
     Scope,
     Source,
@@ -154,6 +155,11 @@ class FromPlanner:
             into.pending.clear()  # what WHERE says may not be applied below this join
         right = self._side(join.this, into, ctes, all_values=side != "LEFT")
         left = into.join(self.tools)
+        rows = used_rows(join)
+        if side != "LEFT":
+            left = padded(left, rows, self.tools)
+        if side != "RIGHT":
+            right = padded(right, rows, self.tools)
         tests = conjuncts(join.args["on"]) if join.args.get("on") is not None else []
         over_both: list[exp.Expr] = []
         for test in [test for test in tests if reads_tables(test)]:
@@ -174,8 +180,6 @@ class FromPlanner:
             operator = self._over_pairs(side, (left, right), conditions, over_both, ctes)
         else:
             operator = outer_join(side, left.operator, right.operator, conditions, self.tools)
-        shown_left = left if side == "LEFT" else _padded(left)
-        shown_right = right if side == "RIGHT" else _padded(right)
         merged: dict[str, exp.Expr] = {**left.scope.merged, **right.scope.merged}
         merged |= {name: _kept(side, a, b) for name, (a, b) in zip(names, pairs, strict=True)}
         carried = tuple(
@@ -185,8 +189,8 @@ class FromPlanner:
         domain = into.domain
         items = (
             *(domain.visible(list(carried)) if domain is not None else ()),
-            *_own(shown_left, domain),
-            *_own(shown_right, domain),
+            *_own(left, domain),
+            *_own(right, domain),
         )
         source = Source(left.operator, Scope(items, merged), carried)
         into.become(source.over(operator, output_name))
@@ -292,12 +296,6 @@ def _together(left: Source, right: Source) -> Scope:
     """What an ON condition can name."""
     merged = {**left.scope.merged, **right.scope.merged}
     return Scope((*left.scope.items, *right.scope.items), merged)
-
-
-def _padded(source: Source) -> Source:
-    """A side of an outer join whose rows may be padding: a row as a value may be NULL."""
-    items = tuple(replace(item, row=None) for item in source.scope.items)
-    return replace(source, scope=Scope(items, source.scope.merged))
 
 
 def _using(join: exp.Join) -> list[str]:

@@ -7,7 +7,7 @@ computed for the groups.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from sqlglot import exp
@@ -53,10 +53,13 @@ class Grouped:
         values: the expressions, over ``values.operator``.
         empty: of an aggregate without GROUP BY in a correlated query: the values over no rows, in
             terms of the domain's columns.
+        completed: that there is a group for every value of the domain, NULL among them, whatever
+            WHERE rejects.
     """
 
     values: Values
     empty: tuple[exp.Expr, ...] | None = None
+    completed: bool = False
 
 
 class GroupPlanner:
@@ -93,11 +96,13 @@ class GroupPlanner:
         aggregate = plan_aggregate(alias, source.operator, shelf.keys, shelf.calls, self.tools)
         groups = Source(aggregate, Scope(outer), carried)
         lone = _Lone(aggregate, tuple(shelf.calls), carried, domain) if not keys else None
+        completed = False
         if lone is not None and domain is not None and (tests or masked.queries):
             groups, over = self._complete(groups, over, lone, domain)
-            lone = None
+            lone, completed = None, True
         over = [masked.unmasked(value) for value in over]
-        return self._after(groups, over, len(values), ctes, lone)
+        found = self._after(groups, over, len(values), ctes, lone)
+        return replace(found, completed=completed)
 
     def _before(
         self,
@@ -190,7 +195,7 @@ class GroupPlanner:
         whole = complete(planned, domain, self.tools)
         wanted = tuple(ref(whole.operator.alias, name) for name in whole.outputs)
         held = tuple(ref(whole.operator.alias, name) for name in whole.carried)
-        return Grouped(Values(whole.operator, wanted, held))
+        return Grouped(Values(whole.operator, wanted, held), completed=True)
 
 
 @dataclass(frozen=True)

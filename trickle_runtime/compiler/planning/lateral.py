@@ -25,6 +25,7 @@ from trickle_runtime.compiler.planning.correlation import (
 )
 from trickle_runtime.compiler.planning.gathered import Gathered, Queries, conjuncts
 from trickle_runtime.compiler.planning.relations import Ctes
+from trickle_runtime.compiler.planning.rows import shown_rows
 from trickle_runtime.compiler.planning.scope import (
     Scope,
     Source,
@@ -84,7 +85,7 @@ class LateralPlanner:
         named = [*labels, *list(values)[len(labels) :]]
         into.become(joined)
         columns = dict(zip(named, values.values(), strict=True))
-        into.items.append(Visible(node.alias, columns))
+        into.items.append(shown_rows(node.alias, columns, len(named)))
 
     def left(self, join: exp.Join, into: Gathered, ctes: Ctes) -> bool:
         """LEFT JOIN of something LATERAL: rows without a partner stay.
@@ -118,7 +119,9 @@ class LateralPlanner:
         joined = join_by_condition(outer, found, extra, self.tools, left=True)
         names = [output_name(alias, n) for n in planned.outputs]
         into.become(joined)
-        into.items.append(shown(node, joined.operator.alias, planned.outputs, names))
+        # A padded row is NULL, not the row of NULLs.
+        item = shown(node, joined.operator.alias, planned.outputs, names)
+        into.items.append(replace(item, row=None))
         return True
 
     def function(self, node: exp.Expr, into: Gathered, tests: list[exp.Expr] | None) -> None:
@@ -142,7 +145,8 @@ class LateralPlanner:
         if call.ordinality:
             last = names[-1]
             results = (*results[:-1], (last, Column(output_name(alias, last), True, (0,))))
-        item = Visible(node.alias, {n: ref(alias, output_name(alias, n)) for n in names})
+        columns = {n: ref(alias, output_name(alias, n)) for n in names}
+        item = shown_rows(node.alias, columns, len(names) if tests is None else -1)
         condition: exp.Expr | None = None
         if tests is not None:
             inner = Visible(node.alias, {n: ref(alias, n) for n in names})
@@ -184,7 +188,7 @@ def shown(
     labels = relations.alias_columns(node)
     named = [*labels, *outputs[len(labels) :]]
     pairs = zip(named, columns or outputs, strict=True)
-    return Visible(node.alias, {label: ref(alias, name) for label, name in pairs})
+    return shown_rows(node.alias, {label: ref(alias, n) for label, n in pairs}, len(named))
 
 
 def unwrapped(query: exp.Expr) -> exp.Expr:

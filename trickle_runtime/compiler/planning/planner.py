@@ -37,6 +37,7 @@ from trickle_runtime.compiler.planning.relations import (
     scan,
     visible_table,
 )
+from trickle_runtime.compiler.planning.rows import shown_rows
 from trickle_runtime.compiler.planning.scope import (
     Scope,
     Source,
@@ -366,7 +367,7 @@ class Planner:
         columns = {
             label: ref(reference.alias, name) for label, name in zip(labels, outputs, strict=True)
         }
-        return reference, Visible(shown, dict(columns))
+        return reference, shown_rows(shown, dict(columns), len(labels))
 
     def _values(self, tree: exp.Values) -> Planned:
         names = tuple(functions.values_names(tree))

@@ -90,6 +90,8 @@ class SelectPlanner:
         empty = self._empty(found, len(values)) if not (limited or distinct) else None
         if empty is None and domain is not None:
             found = self.groups.completed(found, domain)
+        if found.completed:
+            rejects = tuple(False for _ in rejects)
         rows = self._expand(plan_windows(found.values, self.tools))
         cut = _Cut(rows.wanted, len(values), len(order))
         if keys:
