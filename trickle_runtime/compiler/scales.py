@@ -15,6 +15,9 @@ Scales: TypeAlias = "frozenset[int] | None"
 Resolve: TypeAlias = Callable[[exp.Column], "tuple[int, ...] | None"]
 
 _MOST = 4
+# Fields of a time that are whole numbers (manual, 9.9.1); seconds and epoch have fractions.
+_WHOLE_FIELDS = {"YEAR", "QUARTER", "MONTH", "WEEK", "DAY", "HOUR", "MINUTE", "DOW", "DOY"}
+_WHOLE_FIELDS |= {"ISOYEAR", "ISODOW", "DECADE", "CENTURY", "MILLENNIUM"}
 _INTEGER_TYPES = {exp.DType.INT, exp.DType.BIGINT, exp.DType.SMALLINT}
 
 
@@ -48,6 +51,8 @@ def _scales(node: exp.Expr, resolve: Resolve) -> Scales:
         return _binary(node, resolve)
     if isinstance(node, exp.Case):
         return _case(node, resolve)
+    if isinstance(node, exp.Extract) and node.this.name.upper() in _WHOLE_FIELDS:
+        return frozenset({0})
     return None
 
 

@@ -79,7 +79,7 @@ class Tools:
             if found is None:
                 found = self.describe(_text(operator))
             named = zip(operator.columns, found, strict=True)
-            self._facts[operator.alias] = tuple(replace(d, name=c.name) for c, d in named)
+            self._facts[operator.alias] = tuple(_sharpened(d, c) for c, d in named)
         return self._facts[operator.alias]
 
     def assume(self, operator: Operator, facts: Sequence[Described]) -> None:
@@ -191,3 +191,9 @@ def _text(operator: Operator) -> str:
 
 def _column_of(value: exp.Expr, child: Operator) -> exp.Column | None:
     return value if isinstance(value, exp.Column) and value.table == child.alias else None
+
+
+def _sharpened(found: Described, column: Column) -> Described:
+    """A type's facts under a column's name; numbers of one display scale are exact."""
+    one_scale = found.base == "numeric" and column.scales is not None and len(column.scales) == 1
+    return replace(found, name=column.name, exact=found.exact or one_scale)
