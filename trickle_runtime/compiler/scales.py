@@ -16,8 +16,10 @@ Resolve: TypeAlias = Callable[[exp.Column], "tuple[int, ...] | None"]
 
 _MOST = 4
 # Fields of a time that are whole numbers (manual, 9.9.1); seconds and epoch have fractions.
-_WHOLE_FIELDS = {"YEAR", "QUARTER", "MONTH", "WEEK", "DAY", "HOUR", "MINUTE", "DOW", "DOY"}
-_WHOLE_FIELDS |= {"ISOYEAR", "ISODOW", "DECADE", "CENTURY", "MILLENNIUM"}
+_WHOLE_FIELDS = {
+    *("YEAR", "QUARTER", "MONTH", "WEEK", "DAY", "HOUR", "MINUTE", "DOW", "DOY"),
+    *("ISOYEAR", "ISODOW", "DECADE", "CENTURY", "MILLENNIUM"),
+}
 _INTEGER_TYPES = {exp.DType.INT, exp.DType.BIGINT, exp.DType.SMALLINT}
 
 
