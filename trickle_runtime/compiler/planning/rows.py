@@ -1,4 +1,4 @@
-"""Rows as values: ``r.*`` of a subquery, and of a FROM item that an outer join pads with NULLs.
+"""Rows as values, ``r.*``; and the side of an outer join that is padded with NULLs.
 
 A padded row is NULL, which is not the row of NULLs. Invariant: what tells them apart is a column
 of the padded side that is true in each of its rows; where no row is used it is pruned.
@@ -18,7 +18,7 @@ from trickle_runtime.compiler.planning.scope import Scope, Source, Visible
 from trickle_runtime.compiler.planning.tools import Tools
 from trickle_runtime.compiler.term import record, ref
 
-_THERE = "__pgt_there"
+_THERE, _COMPUTED = "__pgt_there", "__pgt_v"
 
 
 def shown_rows(name: str, columns: Mapping[str, exp.Expr], width: int) -> Visible:
@@ -46,18 +46,40 @@ def used_rows(node: exp.Expr) -> frozenset[str]:
 
 
 def padded(source: Source, used: frozenset[str], tools: Tools) -> Source:
-    """A side of an outer join whose rows may be padding; ``used`` names rows to keep as values."""
+    """A side of an outer join whose rows may be padding; ``used`` names rows to keep as values.
+
+    What is computed from the side's columns, such as the count over no rows of a LATERAL
+    aggregate, becomes a column of the side: in padding it is NULL, whatever it is over NULLs.
+    """
     kept = {item.name for item in source.scope.items if item.row is not None} & used
-    if kept:
-        below = source.operator
-        plain = [Item(c, ref(below.alias, c.name)) for c in below.columns]
-        there = Item(Column(_THERE, True), exp.true())
-        source = source.over(Project(tools.alias("p"), below, (*plain, there)))
-    flag = ref(source.operator.alias, _THERE)
+    below = source.operator
+    computed: dict[str, exp.Expr] = {}
+
+    def column(value: exp.Expr) -> exp.Expr:
+        if isinstance(value, exp.Column):
+            return value
+        name = f"{_COMPUTED}{len(computed)}"
+        computed[name] = value
+        return ref(below.alias, name)
+
     items = tuple(
-        replace(item, row=_guarded(item.row, flag) if item.name in kept else None)
+        replace(
+            item,
+            columns={name: column(value) for name, value in item.columns.items()},
+            row=item.row if item.name in kept else None,
+        )
         for item in source.scope.items
     )
+    merged = {name: column(value) for name, value in source.scope.merged.items()}
+    source = replace(source, scope=Scope(items, merged))
+    if not kept and not computed:
+        return source
+    plain = [Item(c, ref(below.alias, c.name)) for c in below.columns]
+    there = Item(Column(_THERE, True), exp.true())
+    values = [Item(Column(name), value) for name, value in computed.items()]
+    source = source.over(Project(tools.alias("p"), below, (*plain, *values, there)))
+    flag = ref(source.operator.alias, _THERE)
+    items = tuple(replace(i, row=_guarded(i.row, flag)) for i in source.scope.items)
     return replace(source, scope=Scope(items, source.scope.merged))
 
 

@@ -127,11 +127,7 @@ class SubqueryPlanner:
         query = tests.unwrapped(place)
         if not isinstance(query, exp.Select) or not tests.is_plain(query):
             return
-        sets = self.tools.functions.set_returning
-        calls = [c for o in query.expressions for c in o.find_all(exp.Anonymous)]
-        several = any(function_name(c) in sets for c in calls)
-        windows = any(o.find(exp.Window) for o in query.expressions)
-        if not (several or windows or self._grouped(query)):
+        if not (self._looks_around(query) or self._grouped(query)):
             return
         if isinstance(node, exp.Anonymous) and query.args.get("order") is not None:
             raise NotIncremental("SUBQUERY", "ARRAY() of a query in an order of its own")
@@ -270,7 +266,8 @@ class SubqueryPlanner:
         assert isinstance(query, exp.Query)
         if next(free_columns(query), None) is None:
             return self.queries.query(query, ctes), []
-        if tests.is_plain(query) and not self._grouped(query):
+        plain = tests.is_plain(query) and not self._looks_around(query)
+        if plain and not self._grouped(query):
             found = self._by_where(query, outer, ctes)
             if found is not None:
                 return found
@@ -309,6 +306,15 @@ class SubqueryPlanner:
         both = _Both(columns, outer.scope)
         tests_found = [both.resolve(self.queries.plain(c)) for c in correlated]
         return Planned(rows, tuple(names)), tests_found
+
+    def _looks_around(self, query: exp.Expr) -> bool:
+        """Whether an output of a SELECT is a set, or depends on the other rows by a window."""
+        assert isinstance(query, exp.Select)
+        sets = self.tools.functions.set_returning
+        calls = [c for o in query.expressions for c in o.find_all(exp.Anonymous)]
+        if any(function_name(call) in sets for call in calls):
+            return True
+        return any(output.find(exp.Window) for output in query.expressions)
 
     def _grouped(self, query: exp.Expr) -> bool:
         functions = self.tools.functions
