@@ -237,7 +237,7 @@ class Runner:
             "deleted": counts[2],
             "duration_ms": milliseconds,
         }
-        if self._only:
+        if self._only and work.budget_ms is None:  # else the limit of the budget could end it
             self._last = ";\n".join(parts), parameters
         else:
             self._session.execute(";\n".join(parts), parameters)

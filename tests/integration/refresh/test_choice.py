@@ -43,6 +43,23 @@ def test_an_attempt_that_takes_too_long_is_given_up(rt, sql, slow_delta, oracle)
     oracle(rt, "s")
 
 
+def test_the_limit_of_a_budget_ends_before_the_commit(rt, sql, slow_delta, monkeypatch):
+    """What is left of a budget may be a millisecond: a slow machine needs more to commit."""
+    sent: list[str] = []
+    execute = type(rt.session).execute
+
+    def spy(session, text, params=None):
+        sent.append(text)
+        return execute(session, text, params)
+
+    monkeypatch.setattr(type(rt.session), "execute", spy)
+    sql("UPDATE t SET v = v + 1 WHERE id = 1")
+    assert rt.refresh("s").action == "DIFFERENTIAL"
+    limits = [number for number, text in enumerate(sent) if "SET LOCAL statement_timeout" in text]
+    assert len(limits) >= 3, "of the pass, of the budget, and without it"
+    assert "COMMIT" not in sent[limits[-1]]
+
+
 def test_an_explicit_mode_has_no_budget(rt, sql, slow_delta, oracle):
     rt.alter_stream_table("s", refresh_mode="differential")
     sql("UPDATE t SET v = v + 1 WHERE id <= 100")
