@@ -164,7 +164,8 @@ class TestOperations:
 
     def test_generic_tests(self, project: Any) -> None:
         assert {result.status for result in run_dbt(["test"])} == {"pass"}
-        observe.execute(project, AGE + ", status = 'suspended'")
+        observe.execute(project, AGE)
+        observe.execute(project, "update pgtrickle.pgt_stream_tables set status = 'suspended'")
         observe.write_behind_its_back(project, "update {schema}.subject set value = 0")
         results = run_dbt(["test"], expect_pass=False)
         assert {result.node.name.split("_subject")[0]: result.status for result in results} == {
