@@ -170,11 +170,11 @@ class _Run:
         cleanup: list[timing.Taken] = []
         # Two more, not counted: they compile the statements, and get to know the table.
         for number in range(-1, self.repeat + 1):
-            self._change(rate, tidy=rate > 0 or number < 1)
+            tidy = rate > 0 or number < 1
+            self._change(rate, tidy=tidy)
             measured = self._refresh_both()
-            if rate > 0 or number < 1:
-                taken = self.meter.measure(self.runtime.cleanup)
-                cleanup.append(taken)
+            if tidy:
+                cleanup.append(self.meter.measure(self.runtime.cleanup))
             self._compare()
             if number > 0:
                 hand.append(measured[0])

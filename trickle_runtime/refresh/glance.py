@@ -26,9 +26,10 @@ from trickle_runtime.refresh.members import (
     log_name,
     queries,
 )
-from trickle_runtime.refresh.policy import FULLS, PAST, Past
-from trickle_runtime.refresh.result import RefreshResult
+from trickle_runtime.refresh.policy import Past
+from trickle_runtime.refresh.result import COMPUTING, RefreshResult
 
+PAST = 40  # refreshes of a table that an observation has
 MOST_MEMBERS = 8
 MOST_SUBJECTS = 500  # of a session
 
@@ -202,7 +203,7 @@ def _refreshed(member: Member, outcome: RefreshResult) -> Member:
     return replace(
         member,
         past=(past, *member.past)[:PAST],
-        full=past if past.action in FULLS else member.full,
+        full=past if past.action in COMPUTING else member.full,
     )
 
 

@@ -14,8 +14,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import median
 
-PAST = 40  # refreshes of a table that are looked at
-FULLS = frozenset({"INITIALIZE", "FULL", "REINITIALIZE"})  # actions that compute the query
 ENOUGH = 3  # differential refreshes before the model is believed
 REACH = 4.0  # how many times more or fewer changes are still similar
 BUDGET = 0.75  # of a full refresh, for an attempt
