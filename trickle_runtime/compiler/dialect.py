@@ -27,6 +27,8 @@ _PARSERS: dict[str, Any] = dict(vars(PostgresParser)["FUNCTION_PARSERS"])
 class _Parser(PostgresParser):
     FUNCTIONS: ClassVar[dict[str, Any]] = {}
     FUNCTION_PARSERS: ClassVar[dict[str, Any]] = {n: _PARSERS[n] for n in _KEPT_FUNCTION_PARSERS}
+    # ``(unnest(a) AS f JOIN …)``
+    MODIFIABLES: ClassVar[Any] = (exp.Query, exp.Table, exp.TableFromRows, exp.Values, exp.Unnest)
 
     def _parse_function_call(self, *args: Any, **kwargs: Any) -> exp.Expr | None:
         # "substring"(s, 1, 2) is the function; SUBSTRING(s FROM 1 FOR 2) is the syntax.
@@ -57,6 +59,20 @@ class _Generator(PostgresGenerator):
         if len(elements) == 1 and isinstance(elements[0], exp.Subquery):
             return f"ARRAY[{self.sql(elements[0])}]"
         return super().array_sql(expression)
+
+    def table_sql(self, expression: exp.Table, sep: str = " AS ") -> str:
+        """``f() WITH ORDINALITY AS t JOIN …`` in parentheses: the joins stand last."""
+        if not (expression.args.get("ordinality") and expression.args.get("joins")):
+            return super().table_sql(expression, sep)
+        alone = expression.copy()
+        alone.set("joins", None)
+        return super().table_sql(alone, sep) + self._joins(expression)
+
+    def unnest_sql(self, expression: exp.Unnest) -> str:
+        return super().unnest_sql(expression) + self._joins(expression)
+
+    def _joins(self, expression: exp.Expr) -> str:
+        return self.expressions(expression, key="joins", sep="", skip_first=True)
 
     def pow_sql(self, expression: exp.Pow) -> str:
         return self.binary(expression, "^")

@@ -111,6 +111,12 @@ def record(columns: Mapping[str, exp.Expr]) -> exp.Expr:
     return exp.Anonymous(this=opaque.OPAQUE, expressions=[exp.Literal.string(text), *values])
 
 
+def is_record(node: exp.Anonymous) -> bool:
+    """Whether a node is one that ``record`` made."""
+    template = node.expressions[0]
+    return isinstance(template, exp.Literal) and template.name.startswith(_RECORD.split("$")[0])
+
+
 def image_of(value: exp.Expr) -> exp.Expr:
     """What tells a value apart from equal ones that are not identical."""
     return _opaque(image("($1)"), value)

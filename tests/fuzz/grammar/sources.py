@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from tests.fuzz.grammar import conditions, queries, set_functions
+from tests.fuzz.grammar import conditions, queries, selects, set_functions
 from tests.fuzz.grammar.gen import Column, Env, Expr, Gen, Relation, Want, ident
 from tests.fuzz.sqltypes import comparable
 
@@ -107,6 +107,9 @@ def _cross(g: Gen, left: From, right: From, *, comma: bool) -> From:
 
 def _nested(g: Gen, first: From, outer: Sequence[Expr], depth: int) -> From:
     """A join in parentheses, as the right side of another."""
+    if depth > 0 and g.chance("nested.lateral", 0.25) and g.spend():
+        lateral = _lateral(g, first, outer, depth)
+        return From(f"({lateral.sql})", lateral.relations)
     second = _item(g, outer, (), depth)
     side = g.choose("join", inner=1, left=2, full=1).upper()
     test = _on(g, first, second, outer, depth, full=side == "FULL")
@@ -193,7 +196,10 @@ def _merging(
 
 def _lateral(g: Gen, left: From, outer: Sequence[Expr], depth: int) -> From:
     visible = (*left.leaves, *outer)
-    query = queries.query(g, [Want() for _ in range(g.pick((1, 2)))], visible, depth - 1)
+    if g.chance("lateral.lone", 0.35):
+        query = selects.lone(g, Want(), visible, depth - 1)
+    else:
+        query = queries.query(g, [Want() for _ in range(g.pick((1, 2)))], visible, depth - 1)
     relation = Relation(g.alias("l"), query.columns)
     text = f"LATERAL ({query.sql}) AS {relation.name}"
     return _attached(g, left, relation, text)

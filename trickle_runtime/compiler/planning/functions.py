@@ -9,7 +9,7 @@ from sqlglot import exp
 
 from trickle_runtime.compiler.dialect import render
 from trickle_runtime.compiler.operators.base import Operator
-from trickle_runtime.compiler.planning.tools import Tools, stateless
+from trickle_runtime.compiler.planning.tools import Tools
 from trickle_runtime.compiler.template import comma, fill, ident
 from trickle_runtime.compiler.term import FromItem, bind
 
@@ -81,7 +81,7 @@ def read(node: exp.Expr) -> Call:
 
 def result_names(call: Call, expression: exp.Expr, source: Operator, tools: Tools) -> list[str]:
     """Ask PostgreSQL for the columns that a call returns."""
-    term = source.current(stateless())[0]
+    term = source.current(tools.stateless())[0]
     text = f"LATERAL {render(bind(source.alias, term).apply(expression))}{call.suffix}"
     items = comma([item.text for item in (*term.items, FromItem(text, "f"))])
     return [described.name for described in tools.describe(fill(_RESULTS, items=items))]

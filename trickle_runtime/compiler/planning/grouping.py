@@ -18,7 +18,7 @@ from trickle_runtime.compiler.operators.base import Column, Operator
 from trickle_runtime.compiler.planning.tools import Tools
 from trickle_runtime.compiler.reasons import NotIncremental
 from trickle_runtime.compiler.schema import Described, Functions
-from trickle_runtime.compiler.term import ref
+from trickle_runtime.compiler.term import is_record, ref
 from trickle_runtime.compiler.volatility import function_name
 
 _INSENSITIVE = frozenset({"min", "max", "bool_and", "bool_or", "every"})
@@ -324,15 +324,34 @@ class _Builder:
 def _expressions(node: exp.Expr) -> list[exp.Expr]:
     """Maximal parts of a call that are expressions over rows: arguments, sort keys, condition."""
     if isinstance(node, exp.Anonymous):
-        return [part for a in node.expressions for part in _expressions(a)]
+        return [part for a in node.expressions for part in _arguments(a)]
     if isinstance(node, exp.Filter):
-        return [*_expressions(node.this), node.expression.this]
-    if isinstance(node, (exp.WithinGroup, exp.Distinct, exp.Order, exp.Ordered, exp.Dot)):
-        parts = [node.this, *node.expressions, node.args.get("expression")]
-        return [p for part in parts if isinstance(part, exp.Expr) for p in _expressions(part)]
+        return [*_expressions(node.this), *_arguments(node.expression.this)]
+    if isinstance(node, exp.WithinGroup):
+        return [*_expressions(node.this), *_arguments(node.expression)]
+    if isinstance(node, exp.Dot):
+        return _expressions(node.expression)
+    return _arguments(node)
+
+
+def _arguments(node: exp.Expr) -> list[exp.Expr]:
+    """The values among what stands in a call; one in parentheses is the one without."""
+    if isinstance(node, (exp.Distinct, exp.Order, exp.Ordered)):
+        parts = [node.this, *node.expressions]
+        return [p for part in parts if isinstance(part, exp.Expr) for p in _arguments(part)]
+    if isinstance(node, exp.Paren):
+        return _arguments(node.this)
+    if isinstance(node, exp.Tuple) or (isinstance(node, exp.Anonymous) and _is_row(node)):
+        return [p for field in node.expressions for p in _arguments(field)]
     if node.find(exp.Column) is None:
         return []  # constants stay where they are: a direct argument may not be a variable
     return [node]
+
+
+def _is_row(node: exp.Anonymous) -> bool:
+    """Whether a call makes a row, which no column of ours can hold."""
+    made_here = node.this == opaque.OPAQUE and is_record(node)
+    return made_here or str(node.this).upper() == "ROW"
 
 
 def _rewritten(call: Call, numbers: dict[str, str]) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import reduce
 from itertools import combinations, product
 
 from sqlglot import exp
@@ -188,6 +189,19 @@ def branch(
         group=exp.Group(expressions=[e.copy() for e in chosen]),
         **{name: select.args.get(name) for name in ("from_", "joins", "laterals", "where")},
     )
+
+
+def over_union(above: exp.Select, branches: Sequence[exp.Select]) -> exp.Select:
+    """The whole query with the united branches in FROM, as one of a correlated query is."""
+
+    def both(one: exp.Expr, other: exp.Expr) -> exp.Expr:
+        return exp.Union(this=one, expression=other, distinct=False)
+
+    found = above.copy()
+    alias = exp.TableAlias(this=exp.to_identifier(UNITED, quoted=True))
+    rows = exp.Subquery(this=reduce(both, branches), alias=alias)
+    found.set("from_", exp.From(this=rows))
+    return found
 
 
 def text(node: exp.Expr) -> str:

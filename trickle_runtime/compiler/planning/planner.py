@@ -248,9 +248,12 @@ class Planner:
 
     def _grouping_sets(self, select: exp.Select, ctes: Ctes, domain: Domain | None) -> Planned:
         """One GROUP BY per set, united, and what is left of the query above."""
-        if domain is not None:
-            raise NotIncremental("GROUPING_SETS", "grouping sets in a correlated query")
-        source = self._from.gather(select, ctes, None, []).join(self.tools)
+        gathered = self._from.gather(select, ctes, domain, [])
+        if domain is not None and not gathered.carried:
+            place = domain.instance(self.tools)
+            gathered.parts.append(place.operator)
+            gathered.items += place.scope.items
+        source = gathered.join(self.tools)
         select = grouping_sets.qualified(select, source.scope)
         sets = grouping_sets.expand(select, self.most_sets)
 
@@ -265,10 +268,10 @@ class Planner:
         def meaning(expression: exp.Expr) -> str:
             return grouping_sets.text(source.resolve(expression))
 
-        branches = [
-            self._query(grouping_sets.branch(select, found, chosen, types, meaning), ctes, None)
-            for chosen in sets
-        ]
+        selects = [grouping_sets.branch(select, found, s, types, meaning) for s in sets]
+        if domain is not None:
+            return self._query(grouping_sets.over_union(found.above, selects), ctes, domain)
+        branches = [self._query(one, ctes, None) for one in selects]
         names = branches[0].outputs
         rows = unite(self.tools.alias("u"), [self._outputs(branch) for branch in branches], names)
         united = exp.CTE(this=select, alias=exp.TableAlias(this=exp.to_identifier("united")))

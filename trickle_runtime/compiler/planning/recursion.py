@@ -80,7 +80,7 @@ def plan(cte: Cte, tools: Tools, queries: Queries) -> Planned:
     if isinstance(step, exp.Select) and step.args.get("distinct") is not None:
         step = step.copy()
         step.set("distinct", None)  # a set anyway
-    tools.assume(scan, tools.facts(base))
+    tools.assume_rows(scan, tools.facts(base))
     planned = queries.without_nodes(step, {**cte.visible, cte.node.alias: itself})
     rows = _named(planned, shown, tools)
     if not _linear(rows, scan.alias):

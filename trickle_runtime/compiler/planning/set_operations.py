@@ -15,7 +15,7 @@ from trickle_runtime.compiler.operators.repeat import Repeat
 from trickle_runtime.compiler.operators.union_all import unite
 from trickle_runtime.compiler.planning.correlation import Planned
 from trickle_runtime.compiler.planning.grouping import counted, plan_aggregate, plan_distinct
-from trickle_runtime.compiler.planning.tools import Tools, stateless
+from trickle_runtime.compiler.planning.tools import Tools
 from trickle_runtime.compiler.term import cast, ref, union
 
 _SIDE = "side"
@@ -65,7 +65,7 @@ def _cast(
     if given[0] == given[1]:
         return branches
     plain = unite(tools.alias("u"), branches, names)
-    text = union(plain.current(stateless()), names, weighted=False)
+    text = union(plain.current(tools.stateless()), names, weighted=False)
     wanted = [d.type for d in tools.describe(text)]
     made: list[Operator] = []
     for branch, types in zip(branches, given, strict=True):

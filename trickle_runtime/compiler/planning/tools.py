@@ -22,6 +22,7 @@ from trickle_runtime.compiler.operators.left_join import LeftJoin
 from trickle_runtime.compiler.operators.net import Net
 from trickle_runtime.compiler.operators.parameter_filter import ParameterFilter
 from trickle_runtime.compiler.operators.project import Item, Project
+from trickle_runtime.compiler.operators.recursion_scan import RecursionScan
 from trickle_runtime.compiler.operators.reference import Reference
 from trickle_runtime.compiler.operators.repeat import Repeat
 from trickle_runtime.compiler.operators.scan import Scan
@@ -31,9 +32,11 @@ from trickle_runtime.compiler.operators.union_all import UnionAll
 from trickle_runtime.compiler.reasons import NotIncremental
 from trickle_runtime.compiler.result import OutputColumn, Reason
 from trickle_runtime.compiler.schema import Described, Describer, Functions, Schema
+from trickle_runtime.compiler.template import comma, fill, ident
 from trickle_runtime.compiler.term import union
 from trickle_runtime.config import Schemas
 
+_NO_ROWS = "(SELECT $columns WHERE false)"
 _TRANSPARENT = (Filter, Repeat, Net, Reference, ParameterFilter, TopK)
 
 
@@ -47,6 +50,7 @@ class Tools:
         self._numbers = count(1)
         self._facts: dict[str, tuple[Described, ...]] = {}
         self._made: dict[tuple[str, ...], Aggregate] = {}
+        self._recursions: dict[str, str] = {}
 
     @property
     def functions(self) -> Functions:
@@ -77,7 +81,7 @@ class Tools:
         if operator.alias not in self._facts:
             found = self._known(operator)
             if found is None:
-                found = self.describe(_text(operator))
+                found = self.describe(self._text(operator))
             named = zip(operator.columns, found, strict=True)
             self._facts[operator.alias] = tuple(_sharpened(d, c) for c, d in named)
         return self._facts[operator.alias]
@@ -86,6 +90,16 @@ class Tools:
         """Say what types an operator's columns have that PostgreSQL can't be asked for."""
         named = zip(operator.columns, facts, strict=True)
         self._facts[operator.alias] = tuple(replace(d, name=c.name) for c, d in named)
+
+    def assume_rows(self, scan: RecursionScan, facts: Sequence[Described]) -> None:
+        """Say what types the rows have that a recursion reads; it has no relation to ask about."""
+        self.assume(scan, facts)
+        columns = [f"NULL::{d.type} AS {ident(d.name)}" for d in self._facts[scan.alias]]
+        self._recursions[scan.of] = fill(_NO_ROWS, columns=comma(columns))
+
+    def stateless(self) -> Context:
+        """A context in which operators show their rows as plain queries, for describing."""
+        return Context(Schemas(), 0, stateless=True, recursions=dict(self._recursions))
 
     def fact(self, operator: Operator, name: str) -> Described:
         """The type of one column."""
@@ -127,6 +141,10 @@ class Tools:
     def net(self, operator: Operator) -> Net:
         """The same rows with a netted delta."""
         return Net(self.alias("n"), operator, self.identity(operator))
+
+    def _text(self, operator: Operator) -> str:
+        names = [column.name for column in operator.columns]
+        return union(operator.current(self.stateless()), names, weighted=False)
 
     def _probe(self, values: Sequence[exp.Expr], source: Operator) -> Project:
         items = tuple(Item(Column(f"v{i}"), value.copy()) for i, value in enumerate(values))
@@ -172,21 +190,11 @@ class Tools:
         rest = tuple(i for i in project.items if _column_of(i.value, child) is None)
         asked: dict[str, Described] = {}
         if rest:
-            text = _text(Project(project.alias, child, rest))
+            text = self._text(Project(project.alias, child, rest))
             pairs = zip(rest, self.describe(text), strict=True)
             asked = {item.column.name: described for item, described in pairs}
         known = {i.column.name: self.fact(child, i.value.name) for i in plain}
         return [(known | asked)[item.column.name] for item in project.items]
-
-
-def stateless() -> Context:
-    """A context in which operators show their rows as plain queries, for describing."""
-    return Context(Schemas(), 0, stateless=True)
-
-
-def _text(operator: Operator) -> str:
-    names = [column.name for column in operator.columns]
-    return union(operator.current(stateless()), names, weighted=False)
 
 
 def _column_of(value: exp.Expr, child: Operator) -> exp.Column | None:

@@ -25,6 +25,7 @@ from trickle_runtime.compiler.template import comma, fill, ident
 from trickle_runtime.compiler.term import ref
 
 _WINDOWS = "SELECT r.*, $windows FROM ($rows) r"
+_ALL_ROWS = 2**62  # more than there are
 _LIMITED = "SELECT r.* FROM ($rows) r ORDER BY $order $limits"
 _ROWS = "$rows"
 _COUNTING = frozenset({"row_number", "rank", "dense_rank", "count", "ntile"})
@@ -175,14 +176,17 @@ def plan_limit(
     if limits.constant and limits.limit == 0:
         return Filter(tools.alias("f"), operator, exp.false())
     ordered = comma([_ordered(o, operator) for o in order])
-    if not (limits.constant and limits.limit is not None):
+    limit = limits.limit
+    if limits.constant and limit is None and by:
+        limit = _ALL_ROWS  # OFFSET alone; of each value the rows are kept
+    if not limits.constant or limit is None:
         if by:
-            raise NotIncremental("LIMIT", "OFFSET alone in a correlated query")
+            raise NotIncremental("LIMIT", "a LIMIT that is no constant in a correlated query")
         body = fill(_LIMITED, rows=_ROWS, order=ordered, limits=limits.text)
         reads = _read(order, operator)
         return Partition(tools.alias("w"), operator, (), (), body, reads, operator.keys)
     plain = [k.value.name for k in by if isinstance(k.value, exp.Column)]
-    single = limits.limit == 1 and not limits.ties and len(plain) == len(by)
+    single = limit == 1 and not limits.ties and len(plain) == len(by)
     return TopK(
         tools.alias("k"),
         operator,
@@ -190,7 +194,7 @@ def plan_limit(
         tools.identity(operator),
         ordered,
         _read(order, operator),
-        limits.limit,
+        limit,
         limits.offset,
         limits.ties,
         (frozenset(plain),) if single else (),
