@@ -1,8 +1,9 @@
 """Install, upgrade, check and remove the catalog.
 
-Numbered files in ``migrations`` are the only source of the schema; they go forward only. Each is
-applied in a transaction of its own under an advisory lock and recorded in ``pgt_migrations``, so
-two sessions may install at the same time, and an interrupted run is resumed by the next.
+Numbered files in ``migrations`` are the only source of the schema; they go forward only and are
+recorded in ``pgt_migrations``. What is missing is applied in one transaction under an advisory
+lock, so two sessions may install at the same time, no other session sees a version in between,
+and an interrupted run leaves nothing.
 """
 
 from __future__ import annotations
@@ -55,12 +56,13 @@ def install(session: Session, schemas: Schemas) -> int:
         if not session.execute(queries["has_schema"], {"schema": name})[0]["present"]:
             session.execute(sql.render(queries["create_schema"], schema=sql.quote_ident(name)))
     session.execute(queries["create_migrations"])
-    session.commit()
     return _apply_missing(session, schemas)
 
 
 def upgrade(session: Session, schemas: Schemas) -> int:
     """Bring an installed catalog to this program's version; return how many files were applied.
+
+    Commits.
 
     Raises:
         NotInstalled: there is nothing to upgrade.
@@ -120,16 +122,12 @@ def _installed(session: Session, schemas: Schemas) -> int:
 
 
 def _apply_missing(session: Session, schemas: Schemas) -> int:
-    """Apply what is not recorded, each file in its own transaction."""
+    """Apply what is not recorded, and commit."""
     queries = sql.load_queries(_QUERIES, schemas)
-    applied = 0
-    for migration in migrations():
-        session.execute(queries["lock"], {"key": schemas.prefix})
-        if _installed(session, schemas) < migration.number:
-            session.execute(sql.load_text(migration.file, schemas))
-            session.execute(
-                queries["record"], {"number": migration.number, "name": migration.name}
-            )
-            applied += 1
-        session.commit()
-    return applied
+    session.execute(queries["lock"], {"key": schemas.prefix})
+    missing = migrations()[_installed(session, schemas) :]
+    for migration in missing:
+        session.execute(sql.load_text(migration.file, schemas))
+        session.execute(queries["record"], {"number": migration.number, "name": migration.name})
+    session.commit()
+    return len(missing)

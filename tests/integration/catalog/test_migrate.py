@@ -55,16 +55,43 @@ def test_two_sessions_install_at_once(empty_database):
         assert sum(future.result() for future in applied) == len(migrate.migrations())
 
 
-def test_an_interrupted_install_is_resumed(empty_database, monkeypatch):
+def test_an_interrupted_install_leaves_nothing(empty_database, monkeypatch):
+    """And what another session sees meanwhile is that there is no catalog, never half of one."""
+    texts = migrate.sql.load_text
+
+    def broken(file, schemas):
+        with connect(empty_database) as other, pytest.raises(errors.NotInstalled):
+            migrate.check(other, S)
+        return texts(file, schemas) if file != migrate.migrations()[-1].file else "SELECT 1/0"
+
     with connect(empty_database) as session:
         with monkeypatch.context() as patch:
-            patch.setattr(migrate, "migrations", lambda: ())
-            assert migrate.install(session, S) == 0
-        with pytest.raises(errors.VersionMismatch):
+            patch.setattr(migrate.sql, "load_text", broken)
+            with pytest.raises(errors.DatabaseError, match="division by zero"):
+                migrate.install(session, S)
+        session.rollback()
+        with pytest.raises(errors.NotInstalled):
             migrate.check(session, S)
         session.rollback()
         assert migrate.install(session, S) == len(migrate.migrations())
         migrate.check(session, S)
+
+
+def test_an_upgrade_shows_no_version_in_between(session, database, monkeypatch):
+    session.execute("DELETE FROM pgtrickle.pgt_migrations WHERE number > 3")
+    session.commit()
+    seen = []
+
+    def watched(_file, _schemas):
+        with connect(database) as other, pytest.raises(errors.VersionMismatch) as raised:
+            migrate.check(other, S)
+        seen.append(raised.value.message)
+        return "SELECT 1"
+
+    monkeypatch.setattr(migrate.sql, "load_text", watched)
+    assert migrate.upgrade(session, S) == len(seen)
+    assert {"version 3" in message for message in seen} == {True}
+    migrate.check(session, S)
 
 
 def test_a_role_without_rights_is_told(role_session, role_admin):
