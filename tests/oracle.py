@@ -11,7 +11,10 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from trickle_runtime.api import Runtime
     from trickle_runtime.db.session import Session
+    from trickle_runtime.refresh.result import RefreshResult
 
+# Reasons for which a table is computed anew that do not mean that its delta was wrong.
+_GOOD_REASONS = ("truncated", "NaN")
 _DEFINITION = """
 SELECT s.query, s.pgt_relid::regclass::text AS relation,
        (SELECT count(*) FROM pg_attribute
@@ -38,6 +41,13 @@ def assert_exact(rt: Runtime, name: str) -> None:
     found = rows[0]
     different = differences(rt.session, found["relation"], found["query"], found["columns"])
     assert not different, f"{name} differs from its query: {different}"
+
+
+def assert_unrepaired(result: RefreshResult) -> None:
+    """Fail where a refresh did not complete, or only by computing what its delta got wrong."""
+    assert result.status == "completed", result
+    known = any(words in (result.reason or "") for words in _GOOD_REASONS)
+    assert result.action != "REINITIALIZE" or known, result
 
 
 def differences(

@@ -10,7 +10,7 @@ import psycopg
 import pytest
 
 from tests.delta_oracle import assert_delta
-from tests.oracle import assert_exact
+from tests.oracle import assert_exact, assert_unrepaired
 
 FILE = Path(__file__).parents[1] / "cases" / "nexmark.sql"
 NAMED = re.findall(r"^-- name: (\w+)\n(.*?)(?=^-- name|\Z)", FILE.read_text(), re.M | re.S)
@@ -104,6 +104,7 @@ def test_all_queries(rt, writer):
         for name in QUERIES:
             assert_delta(rt, f"public.{name}")
             result = rt.refresh(f"public.{name}", mode="differential")
+            assert_unrepaired(result)
             assert result.action == "DIFFERENTIAL" or name in {"q3", "q8", "q13"}, (name, result)
             assert_exact(rt, f"public.{name}")
 

@@ -15,7 +15,7 @@ import psycopg
 import pytest
 
 from tests.delta_oracle import assert_delta
-from tests.oracle import assert_exact
+from tests.oracle import assert_exact, assert_unrepaired
 
 if TYPE_CHECKING:
     from trickle_runtime.api import Runtime
@@ -210,9 +210,7 @@ def test_random_changes(queries: str, seed: int, rt: Runtime, database: str) -> 
                     assert_delta(rt, name)
             chosen = names if cycle == 4 else changes.random.sample(names, len(names) // 2)
             for name in chosen:
-                result = rt.refresh(name)
-                assert result.status == "completed", (name, result)
-                assert "iverged" not in (result.reason or ""), (name, result)
+                assert_unrepaired(rt.refresh(name))
             for name in chosen:
                 _prove(rt, name, known[name])
 

@@ -36,7 +36,8 @@ class Pairs:
     """A delta in pairs: one row per key with the old and the new row.
 
     ``query`` is the named query to read; the expressions are over it. ``old`` and ``new`` tell
-    whether the row existed before and exists now; ``bad`` that the state contradicts the delta,
+    whether the row existed before and exists now; the columns of the key have its value on both
+    sides even then. ``bad`` that the state contradicts the delta,
     ``odd`` that addition met a NaN, unless the operator has left these checks with the context.
     """
 

@@ -21,6 +21,7 @@ from trickle_runtime.compiler.operators.partition import Partition
 from trickle_runtime.compiler.operators.top_k import TopK
 from trickle_runtime.compiler.planning.tools import Tools
 from trickle_runtime.compiler.reasons import NotIncremental
+from trickle_runtime.compiler.result import OutputColumn
 from trickle_runtime.compiler.template import comma, fill, ident
 from trickle_runtime.compiler.term import ref
 
@@ -184,7 +185,8 @@ def plan_limit(
             raise NotIncremental("LIMIT", "a LIMIT that is no constant in a correlated query")
         body = fill(_LIMITED, rows=_ROWS, order=ordered, limits=limits.text)
         reads = _read(order, operator)
-        return Partition(tools.alias("w"), operator, (), (), body, reads, operator.keys)
+        unique = _unique(operator, tools)
+        return Partition(tools.alias("w"), operator, (), (), body, reads, operator.keys, unique)
     plain = [k.value.name for k in by if isinstance(k.value, exp.Column)]
     single = limit == 1 and not limits.ties and len(plain) == len(by)
     return TopK(
@@ -222,7 +224,15 @@ def _window_partition(group: Sequence[exp.Window], values: Values, tools: Tools)
         for node in expression.find_all(exp.Column)
         if node.table == source.alias
     )
-    return Partition(alias, source, by, added, body, reads, source.keys)
+    return Partition(alias, source, by, added, body, reads, source.keys, _unique(source, tools))
+
+
+def _unique(operator: Operator, tools: Tools) -> tuple[OutputColumn, ...] | None:
+    """The facts on the columns of the shortest key; None where there is no key."""
+    if not operator.keys:
+        return None
+    key = min(operator.keys, key=len)
+    return tuple(item for item in tools.identity(operator) if item.name in key)
 
 
 def partition_by(window: exp.Expr) -> list[exp.Expr]:
