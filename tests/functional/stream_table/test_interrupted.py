@@ -68,6 +68,8 @@ class TestInterrupted:
             stderr=subprocess.STDOUT,
             text=True,
             start_new_session=True,
+            # Tests that a script started in the background would hand on that it is ignored.
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
         )
 
     @pytest.mark.parametrize("told", [False, pytest.param(True, marks=pytest.mark.slow)])

@@ -18,6 +18,8 @@ from trickle_runtime.errors import EmbeddedServerError
 OWNER = """
 import os, signal, sys, time
 from trickle_runtime.embedded import FAST_SETTINGS, Server
+# Tests that a script started in the background would hand on that it is ignored.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 with Server(settings=FAST_SETTINGS, pg_bin=sys.argv[2] or None) as server:
     if sys.argv[1] == "leave":
         print(server.pid, server.host, server.leave_running(), sep="\\n", flush=True)
