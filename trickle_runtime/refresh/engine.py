@@ -34,7 +34,6 @@ from trickle_runtime.refresh import (
     sources,
 )
 from trickle_runtime.refresh.members import (
-    Member,
     Observation,
     buffer_name,
     observe,
@@ -298,16 +297,8 @@ class _Attempt:
         """Let the planner know buffers with many changes; not worth waiting for a lock."""
         if max((found[pgt_id].pending for pgt_id in held), default=0) < ANALYZE_AFTER:
             return
-        seen = observe(self._session, self._schemas, held)
-        large = {
-            name
-            for pgt_id in held
-            for source in seen.members[pgt_id].sources
-            for _, name in source.buffers
-            if _changes(seen.members[pgt_id], source.relid) >= ANALYZE_AFTER
-        }
         text = queries(self._schemas)
-        grown = self._session.execute(text["grown_buffers"], {"names": sorted(large)})
+        grown = self._session.execute(text["grown_buffers"], {"pgt_ids": held})
         self._session.commit()
         for row in grown:
             try:
@@ -376,8 +367,3 @@ class _Attempt:
             list(self._progress.failures.values()),
             self._request.initiated_by,
         )
-
-
-def _changes(member: Member, relid: int) -> int:
-    found = member.pending.get(relid)
-    return found.changes if found else 0

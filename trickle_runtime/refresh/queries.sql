@@ -249,17 +249,19 @@ WHERE pgt_id = %(pgt_id)s
 SELECT count(*) AS rows FROM {relation}
 
 -- name: grown_buffers
--- Those that have grown by a quarter since they were last analysed or vacuumed.
-SELECT c.relname::text AS name
-FROM pg_class c
-WHERE c.relnamespace = 'pgtrickle_changes'::regnamespace AND c.relname = ANY (%(names)s::name[])
-    AND pg_relation_size(c.oid) / current_setting('block_size')::int > 1.25 * c.relpages
+-- Those that have grown by a quarter since they were last analysed or vacuumed; a few pages are read either way.
+SELECT DISTINCT c.relname::text AS name
+FROM pgtrickle.pgt_dependencies d
+JOIN pgtrickle.pgt_buffers b ON b.source_relid = d.source_relid
+JOIN pg_class c ON c.relname = b.buffer_name AND c.relnamespace = 'pgtrickle_changes'::regnamespace
+WHERE d.pgt_id = ANY (%(pgt_ids)s::bigint[])
+    AND pg_relation_size(c.oid) / current_setting('block_size')::int > greatest(1.25 * c.relpages, 16)
 ORDER BY 1
 
 -- name: analyze_buffer
--- A tenth of the usual sample: how many rows there are matters most, and it is gone after the next refresh.
+-- A small sample, of 900 rows: how many rows there are matters most, and it is gone after the next refresh.
 SET LOCAL lock_timeout = '100ms';
-SET LOCAL default_statistics_target = 10;
+SET LOCAL default_statistics_target = 3;
 ANALYZE {relation}
 
 -- name: add_column
