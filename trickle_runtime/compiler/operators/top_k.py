@@ -19,7 +19,13 @@ from sqlglot import exp
 from trickle_runtime.compiler import bags
 from trickle_runtime.compiler.context import Context
 from trickle_runtime.compiler.groups import GroupSql
-from trickle_runtime.compiler.identity import hash_expression, identical, match_key, needs_hash
+from trickle_runtime.compiler.identity import (
+    hash_expression,
+    identical,
+    match_key,
+    needs_hash,
+    row,
+)
 from trickle_runtime.compiler.keys import PartitionKey
 from trickle_runtime.compiler.operators.base import Column, Node, Operator
 from trickle_runtime.compiler.result import OutputColumn
@@ -38,13 +44,21 @@ _BODY = "MATERIALIZED ($body)"
 _CANDIDATES = """SELECT $kept, st.__pgt_pos FROM $state st, $touched t WHERE $match AND NOT $lost
  UNION ALL
  SELECT $new, NULL FROM $net d, generate_series(1, d.__pgt_w) WHERE d.__pgt_w > 0 AND NOT $hit"""
+_KEPT = """MATERIALIZED (SELECT $kept, st.__pgt_pos, st.ctid AS __pgt_place
+ FROM $state st, $touched t WHERE $match)"""
+_NOW = """MATERIALIZED (SELECT $names, __pgt_pos FROM $merged
+ UNION ALL SELECT $names, __pgt_pos FROM $fresh)"""
 _CHANGES = """MATERIALIZED (
- SELECT $kept, st.__pgt_pos, -1 AS __pgt_w FROM $state st, $touched t WHERE $match
- UNION ALL SELECT $names, __pgt_pos, 1 FROM $merged
- UNION ALL SELECT $names, __pgt_pos, 1 FROM $fresh)"""
+ SELECT $names, __pgt_pos, __pgt_place, -1 AS __pgt_w FROM $before o
+ WHERE NOT EXISTS (SELECT 1 FROM $now n WHERE $same)
+ UNION ALL SELECT $names, __pgt_pos, NULL, 1 FROM $now n
+ WHERE NOT EXISTS (SELECT 1 FROM $before o WHERE $same))"""
+_SAME = "o.__pgt_pos = n.__pgt_pos AND $match AND record_image_eq($old, $new)"
 _VISIBLE = "SELECT $names, __pgt_w FROM $changes c WHERE c.__pgt_pos > $skipped"
 _AMONG = "EXISTS (SELECT 1 FROM $keys k WHERE $match)"
-_DELETE = "DELETE FROM $state AS st USING $touched t WHERE $match"
+# By place and not by a join, which could read the whole state.
+_DELETE = """DELETE FROM $state AS st
+ WHERE st.ctid = ANY (ARRAY(SELECT c.__pgt_place FROM $changes c WHERE c.__pgt_w < 0))"""
 _INSERT = "INSERT INTO $state ($names) SELECT $names FROM $changes c WHERE c.__pgt_w > 0"
 _INDEX = "CREATE INDEX ON $state ($columns)"
 
@@ -178,30 +192,41 @@ class TopK(Operator):
         fresh = out.add(f"fresh_{self.alias}", fill(_BODY, body=self._fresh(out, again)))
         body = self._merged(state, net, touched, again)
         merged = out.add(f"merged_{self.alias}", fill(_BODY, body=body))
-        changes = fill(
-            _CHANGES,
+        return self._maintain(out, self._differing(out, state, touched, merged, fresh), state)
+
+    def _differing(self, out: Context, state: str, touched: str, merged: str, fresh: str) -> str:
+        """The rows of the touched partitions that left their place or came to one."""
+        names = comma([ident(n) for n in self._names] or ["__pgt_none"])
+        kept = fill(
+            _KEPT,
             kept=self._list("st"),
-            names=comma([ident(n) for n in self._names] or ["__pgt_none"]),
             state=state,
             touched=touched,
             match=match_key(self._keys, "st", "t"),
-            merged=merged,
-            fresh=fresh,
         )
-        return self._maintain(out, out.add(f"parts_{self.alias}", changes), state, touched)
+        before = out.add(f"kept_{self.alias}", kept)
+        now = out.add(f"now_{self.alias}", fill(_NOW, names=names, merged=merged, fresh=fresh))
+        same = fill(
+            _SAME,
+            match=match_key(self._keys, "o", "n"),
+            old=row(self._names, "o"),
+            new=row(self._names, "n"),
+        )
+        changes = fill(_CHANGES, names=names, before=before, now=now, same=same)
+        return out.add(f"parts_{self.alias}", changes)
 
-    def _maintain(self, out: Context, changes: str, state: str, touched: str) -> str:
-        match = match_key(self._keys, "st", "t")
-        delete = fill(_DELETE, state=state, touched=touched, match=match)
-        names = comma([*(ident(n) for n in self._names), "__pgt_pos"])
+    def _maintain(self, out: Context, changes: str, state: str) -> str:
         stored = self.alias in out.stored
         if stored:
             changes = out.store(changes, fill("SELECT * FROM $name", name=changes))
+        names = comma([*(ident(n) for n in self._names), "__pgt_pos"])
+        delete = fill(_DELETE, state=state, changes=changes)
+        insert = fill(_INSERT, state=state, names=names, changes=changes)
+        if stored:
             out.run(delete)
-            out.run(fill(_INSERT, state=state, names=names, changes=changes))
+            out.run(insert)
         else:
             out.write(f"out_{self.alias}", delete)
-            insert = fill(_INSERT, state=state, names=names, changes=changes)
             out.write(f"into_{self.alias}", insert)
         return changes
 
