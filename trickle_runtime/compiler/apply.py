@@ -36,15 +36,16 @@ _LOG = """INSERT INTO $log (__pgt_refresh, __pgt_w, $names)
  SELECT current_setting($number)::bigint, n.__pgt_w, $values FROM net n RETURNING 1"""
 _COUNTS = """SELECT $inserted AS inserted, $updated AS updated, $deleted AS deleted,
  $expected AS expected"""
-_OPS = """MATERIALIZED (SELECT $shown, __pgt_o, __pgt_n, __pgt_bad, __pgt_odd
- FROM (SELECT $columns, $old AS __pgt_o, $new AS __pgt_n, $bad AS __pgt_bad, $odd AS __pgt_odd
+_OPS = """MATERIALIZED (SELECT $shown, __pgt_place, __pgt_o, __pgt_n, __pgt_bad, __pgt_odd
+ FROM (SELECT $columns, $place AS __pgt_place, $old AS __pgt_o, $new AS __pgt_n,
+ $bad AS __pgt_bad, $odd AS __pgt_odd
  FROM $query) q
  WHERE __pgt_bad OR __pgt_odd OR __pgt_o <> __pgt_n
  OR (__pgt_o AND record_image_ne($before, $after)))"""
-_DIFFERING = """MATERIALIZED (SELECT $columns, o.__pgt_there IS NOT NULL AS __pgt_o,
+_DIFFERING = """MATERIALIZED (SELECT $columns, o.__pgt_place, o.__pgt_there IS NOT NULL AS __pgt_o,
  p.__pgt_there IS NOT NULL AS __pgt_n, false AS __pgt_bad, false AS __pgt_odd
  FROM (SELECT *, true AS __pgt_there FROM pg_temp.$name) p
- FULL JOIN (SELECT *, true AS __pgt_there FROM $table) o ON $match
+ FULL JOIN (SELECT *, ctid AS __pgt_place, true AS __pgt_there FROM $table) o ON $match
  WHERE p.__pgt_there IS NULL OR o.__pgt_there IS NULL OR record_image_ne($before, $after))"""
 _DIFFERENCE = "SELECT $names, 1 AS __pgt_w FROM $rows n UNION ALL SELECT $names, -1 FROM $table"
 _OPS_COUNT = "(SELECT count(*) + count(*) FILTER (WHERE __pgt_bad) FROM ops)"
@@ -133,7 +134,7 @@ class Apply:
             steps = [*temporary.replace(ROWS_TABLE, query)]
             if self.key is not None and not (materialise or self.target.sequential):
                 out.add("ops", self._differing())
-                return [*steps, *self._applied("false", out)]
+                return [*steps, *self._applied("false", out, placed=not self._partitioned)]
         table = self.target.relation
         difference = fill(_DIFFERENCE, names=names, rows=rows, table=table)
         return [*steps, *self.rows(difference, out, materialise=materialise)]
@@ -162,12 +163,19 @@ class Apply:
     def paired(self, pairs: Pairs, out: Context) -> list[Step]:
         """Steps for a delta that comes in pairs per key."""
         out.add("ops", self._ops(pairs))
-        return self._applied(pairs.odd, out)
+        return self._applied(pairs.odd, out, placed=pairs.place is not None)
 
-    def _applied(self, odd: str, out: Context) -> list[Step]:
-        """Steps for ``ops``: per key the new row, parts of the old, which of them are there."""
+    @property
+    def _partitioned(self) -> bool:
+        return bool(self.target.partition_columns)
+
+    def _applied(self, odd: str, out: Context, *, placed: bool) -> list[Step]:
+        """Steps for ``ops``: per key the new row, parts of the old, which of them are there.
+
+        Old rows are found by their place where it is known, else by the key.
+        """
         key = self.key or ()
-        old_match = match_key(key, "st", "n") + self._partitions("n")
+        old_match = "st.ctid = n.__pgt_place" if placed else self._keyed(key, "n")
         sets = self._sets("n")
         writes: dict[str, str] = {}
         if sets:
@@ -175,7 +183,7 @@ class Apply:
                 _UPDATE, sets=sets, rows="ops", which="n.__pgt_o AND n.__pgt_n", match=old_match
             )
         writes["ins"] = self._insert("ops", "n.__pgt_n AND NOT n.__pgt_o")
-        match = match_key(key, "st", "o") + self._partitions("o")
+        match = "st.ctid = o.__pgt_place" if placed else self._keyed(key, "o")
         writes["del"] = self._fill(
             _DELETE, rows="ops", which="o.__pgt_o AND NOT o.__pgt_n", match=match
         )
@@ -192,6 +200,9 @@ class Apply:
             out.not_numbers.append(_OPS_ODD)
         body = self._result(out, writes, [_OPS_COUNT, *self._checks(out)])
         return [Step("apply", out.final(body, writes))]
+
+    def _keyed(self, key: Sequence[OutputColumn], alias: str) -> str:
+        return match_key(key, "st", alias) + self._partitions(alias)
 
     def _ops(self, pairs: Pairs) -> str:
         old, new = render(pairs.old), render(pairs.new)
@@ -212,6 +223,7 @@ class Apply:
             _OPS,
             shown=comma(shown),
             columns=comma(columns),
+            place="NULL::tid" if pairs.place is None else render(pairs.place),
             old=old,
             new=new,
             bad=pairs.bad,
@@ -303,7 +315,7 @@ class Apply:
             self.target.relation,
             self.columns,
             "net",
-            partitioned=bool(self.target.partition_columns),
+            partitioned=self._partitioned,
             pruning=self._partitions("o", "s", named=str),
         )
 

@@ -27,12 +27,14 @@ class Shared:
     """A stream table that serves as the state of its root operator.
 
     ``slots`` maps the operator's keys, count and slots to expressions in which ``{alias}`` stands
-    for the table; ``key`` has the group keys as the stream table names them.
+    for the table; ``key`` has the group keys as the stream table names them; ``partitioned`` tells
+    that a place (ctid) alone names no row of it.
     """
 
     relation: str
     slots: Mapping[str, str]
     key: tuple[OutputColumn, ...]
+    partitioned: bool = False
 
 
 @dataclass

@@ -1,7 +1,8 @@
 """SQL of keyed aggregate state: contributions, changed groups, maintenance.
 
 Invariant: ``changes`` yields one row per touched group with its old and new slots, read from the
-state as it was before this statement.
+state as it was before this statement, and the place (ctid) of the old row. Nobody else writes the
+state before it is maintained, so its rows are found by place.
 """
 
 from __future__ import annotations
@@ -27,8 +28,9 @@ _TOUCHED = "MATERIALIZED (SELECT $keys FROM $merged m WHERE $needed)"
 _AGAIN = "MATERIALIZED ($query)"
 _CHANGED = """(SELECT m.*, $diff AS __pgt_diff FROM (SELECT $columns FROM $merged m $again) m)"""
 _UPDATE = """UPDATE $state AS st SET $sets FROM $d AS d
- WHERE d.__pgt_old AND d.__pgt_new AND d.__pgt_diff AND $match"""
-_DELETE = "DELETE FROM $state AS st USING $d AS d WHERE d.__pgt_old AND NOT d.__pgt_new AND $match"
+ WHERE d.__pgt_old AND d.__pgt_new AND d.__pgt_diff AND st.ctid = d.__pgt_place"""
+_DELETE = """DELETE FROM $state AS st USING $d AS d
+ WHERE d.__pgt_old AND NOT d.__pgt_new AND st.ctid = d.__pgt_place"""
 _INSERT = """INSERT INTO $state ($names) SELECT $values FROM $d AS d
  WHERE d.__pgt_new AND NOT d.__pgt_old"""
 _UNIQUE = "CREATE UNIQUE INDEX ON $state ($columns)$nulls"
@@ -102,13 +104,12 @@ class GroupSql:
 
     def maintain(self, name: str) -> dict[str, str]:
         """Statements that bring the state to the new slots."""
-        match = match_key(self.key, "st", "d")
         stored = ["__pgt_count", *(slot.name for slot in self.slots)]
         changed = [*stored, *self.inexact]
         sets = comma([f"{ident(s)} = {column('d', 'n_' + s)}" for s in changed])
-        statements = {"up": fill(_UPDATE, state=self.state, sets=sets, d=name, match=match)}
+        statements = {"up": fill(_UPDATE, state=self.state, sets=sets, d=name)}
         if self.key:
-            statements["out"] = fill(_DELETE, state=self.state, d=name, match=match)
+            statements["out"] = fill(_DELETE, state=self.state, d=name)
             values = [column("d", n) for n in self.names] + [column("d", f"n_{s}") for s in stored]
             statements["into"] = fill(
                 _INSERT,
@@ -212,6 +213,7 @@ class GroupSql:
             f"{new_count} > 0 AS __pgt_new" if self.key else "true AS __pgt_new",
             f"{self.access['__pgt_count']} AS o___pgt_count",
             f"({new_count})::bigint AS n___pgt_count",
+            "st.ctid AS __pgt_place",
         ]
         doubts = [self._vanished(name) for name in self.inexact]
         for slot in self.slots:

@@ -236,7 +236,8 @@ class Plan:
         if slots is None:
             return {}
         key = tuple(self._named([shown[k.column.name] for k in operator.group]))
-        return {operator.alias: Shared(target.relation, slots, key)}
+        shared = Shared(target.relation, slots, key, bool(target.partition_columns))
+        return {operator.alias: shared}
 
 
 def _refill(state: StateTable) -> tuple[Step, ...]:

@@ -336,10 +336,14 @@ class _Attempt:
             self._session.rollback()
 
     def _analyze_tables(self, seen: Observation) -> None:
-        """Keep the planner's idea of tables of which a good part has changed."""
+        """Keep the planner's idea of tables of which a good part came or went.
+
+        What only changed its values is autovacuum's to notice.
+        """
         text = queries(self._schemas)["analyze"]
         for pgt_id, (work, outcome) in self._progress.done.items():
-            if outcome.changed > max(ANALYZE_AFTER, seen.members[pgt_id].rows / 5):
+            moved = outcome.inserted + outcome.deleted
+            if moved > max(ANALYZE_AFTER, seen.members[pgt_id].rows / 5):
                 glance.forget(self._session)  # how many rows it has
                 for relation in (work.member.name, *work.member.states):
                     self._session.execute(render(text, relation=relation))

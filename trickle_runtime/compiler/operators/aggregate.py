@@ -146,8 +146,8 @@ class Aggregate(Operator):
         """The changed groups' old and new rows."""
         if not self.changed(out):
             return None
-        shared = self.alias in out.shared
-        name = self._changes(out, checked=not shared)
+        shared = out.shared.get(self.alias)
+        name = self._changes(out, checked=shared is None)
         negative, not_numbers = self._faults(name)
         return Pairs(
             name,
@@ -158,6 +158,7 @@ class Aggregate(Operator):
             self._columns(self._pair_access("n_", name)),
             negative if shared else "false",
             not_numbers if shared else "false",
+            raw(column(name, "__pgt_place")) if shared and not shared.partitioned else None,
         )
 
     def nodes(self, out: Context) -> Iterator[Node]:

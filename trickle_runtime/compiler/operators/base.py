@@ -37,7 +37,8 @@ class Pairs:
 
     ``query`` is the named query to read; the expressions are over it. ``old`` and ``new`` tell
     whether the row existed before and exists now; the columns of the key have its value on both
-    sides even then. ``bad`` that the state contradicts the delta,
+    sides even then. ``place`` is the ctid of the old row in the stream table, where that is known.
+    ``bad`` that the state contradicts the delta,
     ``odd`` that addition met a NaN, unless the operator has left these checks with the context.
     """
 
@@ -49,6 +50,7 @@ class Pairs:
     new_columns: dict[str, exp.Expr]
     bad: str = "false"
     odd: str = "false"
+    place: exp.Expr | None = None
 
 
 @dataclass(frozen=True)
