@@ -21,6 +21,7 @@ from trickle_runtime.compiler.template import ident
 _KEPT_FUNCTION_PARSERS = ("CAST", "EXTRACT", "OVERLAY", "POSITION", "SUBSTRING", "TRIM")
 
 
+_TESTS = {"EXISTS": exp.Exists, "ANY": exp.Any, "ALL": exp.All}
 _PARSERS: dict[str, Any] = dict(vars(PostgresParser)["FUNCTION_PARSERS"])
 
 
@@ -123,7 +124,7 @@ def parse(sql: str) -> exp.Expr:
     for column in list(tree.find_all(exp.Column)):
         _qualify_function(column)
     for call in list(tree.find_all(exp.Anonymous)):
-        _recognise_exists(call)
+        _recognise_test(call)
     for select in list(tree.find_all(exp.Select)):
         _unwrap_values(select)
     for table in list(tree.find_all(exp.Table)):
@@ -131,12 +132,13 @@ def parse(sql: str) -> exp.Expr:
     return tree
 
 
-def _recognise_exists(call: exp.Anonymous) -> None:
-    """EXISTS over a set operation that begins with a parenthesis is parsed as a function."""
+def _recognise_test(call: exp.Anonymous) -> None:
+    """EXISTS, ANY or ALL over a set operation that begins with a parenthesis, parsed as a call."""
     arguments = call.expressions
     name = call.this if isinstance(call.this, str) else ""
-    if name.upper() == "EXISTS" and len(arguments) == 1 and isinstance(arguments[0], exp.Query):
-        call.replace(exp.Exists(this=arguments[0]))
+    made = _TESTS.get(name.upper())
+    if made is not None and len(arguments) == 1 and isinstance(arguments[0], exp.Query):
+        call.replace(made(this=arguments[0]))
 
 
 def _qualify_function(column: exp.Column) -> None:
