@@ -140,18 +140,19 @@ class Runner:
         if not found[0]["advanced"]:
             raise AlreadyRefreshed
 
-    def _settings(self, work: Work) -> dict[str, str]:
+    def _settings(self, work: Work) -> dict[str, str | None]:
         """Return what the statements of a refresh run under."""
-        settings = {
+        settings: dict[str, str | None] = {
             **work.member.session_settings,
             **self._seen.places(self._schemas, work.member),
             f"{self._schemas.prefix}.refreshing": "on",
             "statement_timeout": self._seen.settings.statement_timeout,
         }
-        if work.mode == "differential":
-            # A delta reads few pages, most of them warm: at the default of 4, dimensions are
-            # scanned whole for it. A query over everything keeps the server's own setting.
-            settings["random_page_cost"] = "1.1"
+        # A delta reads few pages, most of them warm, and what it costs is rows: at the default
+        # costs dimensions are scanned whole for it, or joined before the few changed rows are
+        # (manual, 19.7.2). For a query over everything, NULL is the server's own setting.
+        cost = "0.2" if work.mode == "differential" else None
+        settings["seq_page_cost"] = settings["random_page_cost"] = cost
         return settings
 
     def _run_steps(self, work: Work) -> tuple[int, int, int]:

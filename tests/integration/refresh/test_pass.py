@@ -201,6 +201,25 @@ def test_mixed_modes(rt, sql, orders, oracle):
     assert rt.refresh("f").action == "NO_DATA"
 
 
+def test_page_costs_are_lowered_for_deltas_alone(rt, sql, orders, oracle):
+    cost = "current_setting('seq_page_cost')"
+    rt.create_stream_table("public.d", TOTALS)
+    rt.create_stream_table(
+        "public.f", f"SELECT region, {cost} AS cost FROM d", refresh_mode="full"
+    )
+    sql(
+        "CREATE TABLE seen (cost text)",
+        "CREATE FUNCTION note() RETURNS trigger LANGUAGE plpgsql AS"
+        f" 'BEGIN INSERT INTO seen SELECT {cost.replace(chr(39), chr(39) * 2)}; RETURN NULL; END'",
+        "CREATE TRIGGER note AFTER UPDATE ON d EXECUTE FUNCTION note()",
+        "UPDATE orders SET amount = amount + 100",
+    )
+    server = sql.value("SELECT reset_val FROM pg_settings WHERE name = 'seq_page_cost'")
+    assert rt.refresh("f").action == "FULL"
+    assert sql.value("SELECT DISTINCT cost FROM seen") == "0.2"
+    assert sql.value("SELECT DISTINCT cost FROM f") == server
+
+
 def test_truncate(rt, sql, orders, oracle):
     rt.create_stream_table("public.totals", TOTALS)
     sql("TRUNCATE orders", "INSERT INTO orders VALUES (1, 1, 1)")
