@@ -174,18 +174,22 @@ class Apply:
 
         Old rows are found by their place where it is known, else by the key.
         """
-        key = self.key or ()
-        old_match = "st.ctid = n.__pgt_place" if placed else self._keyed(key, "n")
         sets = self._sets("n")
         writes: dict[str, str] = {}
         if sets:
             writes["upd"] = self._fill(
-                _UPDATE, sets=sets, rows="ops", which="n.__pgt_o AND n.__pgt_n", match=old_match
+                _UPDATE,
+                sets=sets,
+                rows="ops",
+                which="n.__pgt_o AND n.__pgt_n",
+                match=self._old("n", placed),
             )
         writes["ins"] = self._insert("ops", "n.__pgt_n AND NOT n.__pgt_o")
-        match = "st.ctid = o.__pgt_place" if placed else self._keyed(key, "o")
         writes["del"] = self._fill(
-            _DELETE, rows="ops", which="o.__pgt_o AND NOT o.__pgt_n", match=match
+            _DELETE,
+            rows="ops",
+            which="o.__pgt_o AND NOT o.__pgt_n",
+            match=self._old("o", placed),
         )
         if self.target.log:
             writes["log"] = fill(
@@ -201,8 +205,11 @@ class Apply:
         body = self._result(out, writes, [_OPS_COUNT, *self._checks(out)])
         return [Step("apply", out.final(body, writes))]
 
-    def _keyed(self, key: Sequence[OutputColumn], alias: str) -> str:
-        return match_key(key, "st", alias) + self._partitions(alias)
+    def _old(self, alias: str, placed: bool) -> str:
+        """The condition that a stored row is the old one of a pair."""
+        if placed:
+            return f"st.ctid = {alias}.__pgt_place"
+        return match_key(self.key or (), "st", alias) + self._partitions(alias)
 
     def _ops(self, pairs: Pairs) -> str:
         old, new = render(pairs.old), render(pairs.new)

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, replace
 
 from trickle_runtime.compiler import temporary
 from trickle_runtime.compiler.result import OutputColumn, Step
-from trickle_runtime.compiler.template import ident
+from trickle_runtime.compiler.template import fill, ident
 from trickle_runtime.compiler.term import Term
 from trickle_runtime.config import Schemas
 
@@ -96,6 +96,20 @@ class Context:
         table = f"pgtrickle_{self.pgt_id}_{name}"
         self.steps += temporary.create(ident(table), self.complete(query))
         return f"pg_temp.{ident(table)}"
+
+    def keep(self, alias: str, name: str) -> str:
+        """Name a stateful operator's delta, computed now where an operator above needs it so."""
+        if alias not in self.stored:
+            return name
+        return self.store(name, fill("SELECT * FROM $name", name=name))
+
+    def maintain(self, alias: str, statements: Mapping[str, str]) -> None:
+        """Bring a state to its delta by statements per verb: now, or with the final one."""
+        for verb, statement in statements.items():
+            if alias in self.stored:
+                self.run(statement)
+            else:
+                self.write(f"{verb}_{alias}", statement)
 
     def run(self, statement: str) -> None:
         """Add a statement that runs before the final one."""

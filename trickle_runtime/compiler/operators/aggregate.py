@@ -209,9 +209,8 @@ class Aggregate(Operator):
         feeds = [feed.child.delta(out) for feed in self.feeds]
         rows = self._rows(out, deltas, feeds)
         sql = self._sql(out)
-        name = sql.changes(out, rows, lambda touched: self._touched(out, touched))
-        if self.alias in out.stored:
-            name = out.store(name, fill("SELECT * FROM $name", name=name))
+        named = sql.changes(out, rows, lambda touched: self._touched(out, touched))
+        name = out.keep(self.alias, named)
         out.deltas[self.alias] = name
         if checked:
             negative, odd = self._faults("d")
@@ -219,11 +218,7 @@ class Aggregate(Operator):
             if odd != "false":
                 out.not_numbers.append(fill(_ANY, d=name, test=odd))
         if self.alias not in out.shared:
-            for verb, statement in sql.maintain(name).items():
-                if self.alias in out.stored:
-                    out.run(statement)
-                else:
-                    out.write(f"{verb}_{self.alias}", statement)
+            out.maintain(self.alias, sql.maintain(name))
         return name
 
     def _rows(self, out: Context, main: list[Relation], feeds: list[Relation]) -> str:

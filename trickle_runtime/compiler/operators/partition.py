@@ -158,9 +158,8 @@ class Partition(Operator):
         if self.alias not in out.deltas:
             touched, fresh = self._recomputed(out)
             make = self._signed if self.unique is None else self._paired
-            name = out.add(f"parts_{self.alias}", make(out, touched, fresh))
-            if self.alias in out.stored:
-                name = out.store(name, fill("SELECT * FROM $name", name=name))
+            named = out.add(f"parts_{self.alias}", make(out, touched, fresh))
+            name = out.keep(self.alias, named)
             out.deltas[self.alias] = name
             self._maintain(out, name)
         return out.deltas[self.alias]
@@ -220,12 +219,7 @@ class Partition(Operator):
         insert = fill(
             _INSERT, state=state, names=names, values=comma(values), changes=changes, which=new
         )
-        if self.alias in out.stored:
-            out.run(delete)
-            out.run(insert)
-        else:
-            out.write(f"out_{self.alias}", delete)
-            out.write(f"into_{self.alias}", insert)
+        out.maintain(self.alias, {"out": delete, "into": insert})
 
     @property
     def _stored(self) -> list[str]:

@@ -98,17 +98,10 @@ class Recompute(Operator):
         names = comma([ident(item.name) for item in self.identity])
         rows = fill(_ROWS, names=names, query=self.query, state=state)
         name = out.add(f"difference_{self.alias}", bags.net(self.identity, rows))
-        stored = self.alias in out.stored
-        if stored:
-            name = out.store(name, fill("SELECT * FROM $name", name=name))
-        for verb, statement in (
-            ("out", bags.delete(state, self.identity, name)),
-            ("into", bags.insert(state, self.identity, name)),
-        ):
-            if stored:
-                out.run(statement)
-            else:
-                out.write(f"{verb}_{self.alias}", statement)
+        name = out.keep(self.alias, name)
+        delete = bags.delete(state, self.identity, name)
+        insert = bags.insert(state, self.identity, name)
+        out.maintain(self.alias, {"out": delete, "into": insert})
         return name
 
     def _term(self, sql: str) -> Term:

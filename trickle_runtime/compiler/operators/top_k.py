@@ -19,13 +19,7 @@ from sqlglot import exp
 from trickle_runtime.compiler import bags
 from trickle_runtime.compiler.context import Context
 from trickle_runtime.compiler.groups import GroupSql
-from trickle_runtime.compiler.identity import (
-    hash_expression,
-    identical,
-    match_key,
-    needs_hash,
-    row,
-)
+from trickle_runtime.compiler.identity import hash_expression, identical, match_key, needs_hash
 from trickle_runtime.compiler.keys import PartitionKey
 from trickle_runtime.compiler.operators.base import Column, Node, Operator
 from trickle_runtime.compiler.result import OutputColumn
@@ -53,7 +47,7 @@ _CHANGES = """MATERIALIZED (
  WHERE NOT EXISTS (SELECT 1 FROM $now n WHERE $same)
  UNION ALL SELECT $names, __pgt_pos, NULL, 1 FROM $now n
  WHERE NOT EXISTS (SELECT 1 FROM $before o WHERE $same))"""
-_SAME = "o.__pgt_pos = n.__pgt_pos AND $match AND record_image_eq($old, $new)"
+_SAME = "o.__pgt_pos = n.__pgt_pos AND $identical"
 _VISIBLE = "SELECT $names, __pgt_w FROM $changes c WHERE c.__pgt_pos > $skipped"
 _AMONG = "EXISTS (SELECT 1 FROM $keys k WHERE $match)"
 # By place and not by a join, which could read the whole state.
@@ -206,28 +200,16 @@ class TopK(Operator):
         )
         before = out.add(f"kept_{self.alias}", kept)
         now = out.add(f"now_{self.alias}", fill(_NOW, names=names, merged=merged, fresh=fresh))
-        same = fill(
-            _SAME,
-            match=match_key(self._keys, "o", "n"),
-            old=row(self._names, "o"),
-            new=row(self._names, "n"),
-        )
+        same = fill(_SAME, identical=identical(self._stored, "o", "n"))
         changes = fill(_CHANGES, names=names, before=before, now=now, same=same)
         return out.add(f"parts_{self.alias}", changes)
 
     def _maintain(self, out: Context, changes: str, state: str) -> str:
-        stored = self.alias in out.stored
-        if stored:
-            changes = out.store(changes, fill("SELECT * FROM $name", name=changes))
+        changes = out.keep(self.alias, changes)
         names = comma([*(ident(n) for n in self._names), "__pgt_pos"])
         delete = fill(_DELETE, state=state, changes=changes)
         insert = fill(_INSERT, state=state, names=names, changes=changes)
-        if stored:
-            out.run(delete)
-            out.run(insert)
-        else:
-            out.write(f"out_{self.alias}", delete)
-            out.write(f"into_{self.alias}", insert)
+        out.maintain(self.alias, {"out": delete, "into": insert})
         return changes
 
     def _merged(self, state: str, net: str, touched: str, again: str) -> str:
