@@ -20,7 +20,7 @@ from trickle_runtime.config import Constraint, GateTest, Schemas, StreamTableOpt
 from trickle_runtime.db.connection import PsycopgSession
 from trickle_runtime.db.connection import connect as open_session
 from trickle_runtime.db.session import Row, Session
-from trickle_runtime.errors import AlreadyExists, InvalidConfig, StreamTableNotFound
+from trickle_runtime.errors import AlreadyExists, InvalidConfig
 from trickle_runtime.refresh import (
     alter,
     create,
@@ -32,6 +32,7 @@ from trickle_runtime.refresh import (
     fuse,
     gate,
     inspect,
+    named,
     recapture,
     redefine,
     verify,
@@ -275,19 +276,14 @@ class Runtime:
         if mode not in {None, "differential", "full"}:
             raise InvalidConfig(f"mode {mode!r} is not valid", hint="Modes: differential, full.")
         with self._ended():
-            pgt_id = self._id(name)
-            results = engine.run_pass(
+            outcome = named.refresh(
                 self.session,
                 self.schemas,
-                [pgt_id],
+                text(name),
+                lambda: self._id(name),
+                mode=mode,
                 initiated_by=initiated_by,
-                force_mode=mode,
-                ancestors=True,
-                wait=True,
-            ).results
-            if pgt_id not in results:
-                raise StreamTableNotFound(f"{text(name)} was dropped meanwhile")
-            outcome = results[pgt_id]
+            )
             if outcome.error is not None:
                 raise outcome.error
             return outcome

@@ -13,7 +13,7 @@ from trickle_runtime.capture import buffer, changelog, install
 from trickle_runtime.capture.source import QUERIES
 from trickle_runtime.config import Schemas
 from trickle_runtime.db import sql
-from trickle_runtime.db.session import AutocommitSession, Row, Session
+from trickle_runtime.db.session import Row, Session, commits_itself
 
 _LOCK_TIMEOUT = "55P03"
 # So many dead rows are a few hundred pages that each pass over the buffer reads in vain.
@@ -134,7 +134,7 @@ def _vacuum(session: Session, queries: dict[str, str], table: str, deleted: int)
 
     Autovacuum is off for these tables, which would come too late for them. dbt's session can't.
     """
-    if not deleted or not isinstance(session, AutocommitSession):
+    if not deleted or not commits_itself(session):
         return
     left = session.execute(sql.render(queries["has_rows"], table=table))[0]["present"]
     session.commit()

@@ -2,6 +2,8 @@
 
 Invariants: the only place that sees ``psycopg.Error``, which leaves it as ``DatabaseError``; a
 transaction costs no round trip of its own, because ``BEGIN`` travels with its first statement.
+What is queued is sent before anything else, or, if the transaction it belongs to is rolled back,
+never.
 """
 
 from __future__ import annotations
@@ -44,11 +46,26 @@ class PsycopgSession:
 
     def __init__(self, connection: _Connection) -> None:
         self.connection: _Connection = connection
+        self._queued: list[str] = []
+        self._begun = False  # what is queued leaves a transaction open
 
     def execute(self, sql: str, params: Mapping[str, object] | None = None) -> list[Row]:
         """Run statements in the open transaction, or begin one; rows of the last that has any."""
-        begin = "" if self._in_transaction() else "BEGIN;\n"
-        return self._run(begin + sql, params)
+        if not self._in_transaction():
+            self._queued.append("BEGIN")
+        return self._run(sql, params)
+
+    def queue(self, sql: str, params: Mapping[str, object] | None = None) -> None:
+        """Run statements with the next ones, in the open transaction or a new one."""
+        if not self._in_transaction():
+            self._queued.append("BEGIN")
+            self._begun = True
+        self._queued.append(self._bound(sql, params))
+
+    def queue_alone(self, sql: str, params: Mapping[str, object] | None = None) -> None:
+        """Run statements with the next ones, before them, in a transaction of their own."""
+        self._refuse_transaction(sql)
+        self._queued += ["BEGIN", self._bound(sql, params), "COMMIT"]
 
     def commit(self) -> None:
         """Commit; an error, where an earlier error has already made that impossible."""
@@ -63,13 +80,16 @@ class PsycopgSession:
 
     def rollback(self) -> None:
         """Roll back; silent on a connection that is lost, since nothing is left to undo there."""
+        self._queued.clear()
+        self._begun = False
         if self._in_transaction() and not self.connection.closed:
             self._run("ROLLBACK", None)
 
     def autocommit(self, sql: str, params: Mapping[str, object] | None = None) -> list[Row]:
         """Run one statement outside any transaction, such as VACUUM."""
-        if self._in_transaction():
-            raise errors.InternalError("a transaction is open", detail=sql)
+        self._refuse_transaction(sql)
+        if self._queued:  # several statements at once are a transaction
+            self._run("", None)
         return self._run(sql, params)
 
     def fileno(self) -> int:
@@ -109,16 +129,31 @@ class PsycopgSession:
 
     def _in_transaction(self) -> bool:
         status = self.connection.info.transaction_status
-        return status in (pq.TransactionStatus.INTRANS, pq.TransactionStatus.INERROR)
+        open_now = status in (pq.TransactionStatus.INTRANS, pq.TransactionStatus.INERROR)
+        return open_now or self._begun
+
+    def _refuse_transaction(self, sql: str) -> None:
+        if self._in_transaction():
+            raise errors.InternalError("a transaction is open", detail=sql)
+
+    def _bound(self, sql: str, params: Mapping[str, object] | None) -> str:
+        """Return statements with their parameters put in, as the driver does on the client."""
+        if params is None:
+            return sql
+        with _translated(), psycopg.ClientCursor(self.connection) as cursor:
+            return cursor.mogrify(cast("LiteralString", sql), params)
 
     def _run(self, sql: str, params: Mapping[str, object] | None) -> list[Row]:
+        queued, self._queued, self._begun = self._queued, [], False
+        if queued:
+            sql, params = ";\n".join([*queued, self._bound(sql, params)]), None
         # The text is not literal for the type checker; where it may come from is rule 5.2 of the
         # house (three homes of SQL), and lint rule S608 watches over it.
         with _translated(), self.connection.cursor() as cursor:
             cursor.execute(cast("LiteralString", sql), params)
             rows: list[Row] = []
             while True:
-                if cursor.description is not None:
+                if cursor.pgresult is not None and cursor.pgresult.nfields:
                     rows = cursor.fetchall()
                 if not cursor.nextset():
                     return rows

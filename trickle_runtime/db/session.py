@@ -7,7 +7,8 @@ implements it inside dbt. Invariant: nothing above this file knows which driver 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Protocol, TypeAlias, runtime_checkable
+from functools import cache
+from typing import Any, Protocol, TypeAlias, TypeGuard
 
 Row: TypeAlias = dict[str, Any]
 
@@ -39,7 +40,6 @@ class Session(Protocol):
         ...
 
 
-@runtime_checkable
 class AutocommitSession(Session, Protocol):
     """A session that can also run statements PostgreSQL forbids inside a transaction (VACUUM)."""
 
@@ -48,26 +48,21 @@ class AutocommitSession(Session, Protocol):
         ...
 
 
-def run_last(session: Session, sql: str, params: Mapping[str, object] | None = None) -> None:
-    """Run statements and commit, in one round trip where the session can."""
-    if isinstance(session, AutocommitSession):
-        session.execute(f"{sql};\nCOMMIT", params)
-    else:
-        session.execute(sql, params)
-        session.commit()
+class QueueingSession(AutocommitSession, Protocol):
+    """A session that can keep statements back, to send them together with the next ones."""
+
+    def queue(self, sql: str, params: Mapping[str, object] | None = None) -> None:
+        """Run statements right before the next ones, in the open transaction or a new one.
+
+        Their errors are those of the next ones, which are not run then.
+        """
+        ...
+
+    def queue_alone(self, sql: str, params: Mapping[str, object] | None = None) -> None:
+        """The same in a transaction of their own; none may be open."""
+        ...
 
 
-def run_alone(session: Session, sql: str, params: Mapping[str, object] | None = None) -> list[Row]:
-    """Run one statement in a transaction of its own, in one round trip where the session can."""
-    if isinstance(session, AutocommitSession):
-        session.commit()
-        return session.autocommit(sql, params)
-    rows = session.execute(sql, params)
-    session.commit()
-    return rows
-
-
-@runtime_checkable
 class DirectSession(Session, Protocol):
     """A session that knows which backend the other side of its socket said it was."""
 
@@ -75,3 +70,60 @@ class DirectSession(Session, Protocol):
     def announced_pid(self) -> int:
         """The process id in the server's first messages (manual, 55.7, BackendKeyData)."""
         ...
+
+
+def commits_itself(session: Session) -> TypeGuard[AutocommitSession]:
+    """Whether a session can run statements outside a transaction, and COMMIT among others."""
+    return _has(type(session), "autocommit")
+
+
+def queues(session: Session) -> TypeGuard[QueueingSession]:
+    """Whether a session can keep statements back."""
+    return _has(type(session), "queue")
+
+
+def is_direct(session: Session) -> TypeGuard[DirectSession]:
+    """Whether a session knows its backend."""
+    return _has(type(session), "announced_pid")
+
+
+@cache  # ``isinstance`` looks at every member of a protocol, each time
+def _has(kind: type, member: str) -> bool:
+    return hasattr(kind, member)
+
+
+def run_along(session: Session, sql: str, params: Mapping[str, object] | None = None) -> None:
+    """Run statements whose rows nobody reads, together with the next where the session can."""
+    if queues(session):
+        session.queue(sql, params)
+    else:
+        session.execute(sql, params)
+
+
+def run_last(
+    session: Session, sql: str, params: Mapping[str, object] | None = None, *, then: str = ""
+) -> bool:
+    """Run statements and commit, in one round trip where the session can.
+
+    Returns whether ``then`` was run after the commit as well, in the same round trip.
+    """
+    if then and queues(session):
+        session.execute(f"{sql};\nCOMMIT;\n{then}" if sql else f"COMMIT;\n{then}", params)
+        return True
+    if commits_itself(session) and sql:
+        session.execute(f"{sql};\nCOMMIT", params)
+    else:
+        if sql:
+            session.execute(sql, params)
+        session.commit()
+    return False
+
+
+def run_alone(session: Session, sql: str, params: Mapping[str, object] | None = None) -> list[Row]:
+    """Run one statement in a transaction of its own, in one round trip where the session can."""
+    if commits_itself(session):
+        session.commit()
+        return session.autocommit(sql, params)
+    rows = session.execute(sql, params)
+    session.commit()
+    return rows

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 from trickle_runtime.catalog import migrate
 from trickle_runtime.config import Schemas
-from trickle_runtime.db.session import DirectSession, Session
+from trickle_runtime.db.session import Session, is_direct
 from trickle_runtime.errors import CatalogError
 from trickle_runtime.refresh.members import queries
 from trickle_runtime.refresh.result import Finding
@@ -31,7 +31,7 @@ def examine(session: Session, schemas: Schemas) -> list[Finding]:
 
 def _pooler(session: Session) -> Iterator[Finding]:
     """Poolers announce process ids of their own, so that they can take a request to cancel."""
-    if not isinstance(session, DirectSession):
+    if not is_direct(session):
         return
     pid = session.execute("SELECT pg_backend_pid() AS pid")[0]["pid"]
     if pid != session.announced_pid:

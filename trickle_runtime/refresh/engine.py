@@ -14,11 +14,12 @@ import logging
 import random
 import time
 from collections.abc import Collection, Iterable, Mapping
+from contextlib import suppress
 
 from trickle_runtime import dag
 from trickle_runtime.capture import fingerprint
 from trickle_runtime.config import Schemas
-from trickle_runtime.db.session import Session
+from trickle_runtime.db.session import Session, queues
 from trickle_runtime.db.sql import render
 from trickle_runtime.errors import DatabaseError
 from trickle_runtime.refresh import (
@@ -139,21 +140,24 @@ class _Attempt:
     def run(self) -> PassResult:
         """Look what there is to do, and do it."""
         found = memory.recall(self._session, self._request.pgt_ids)
-        if found is not None:
-            stale = self._wanted(found)
-        else:
-            found = survey(self._session, self._schemas, self._request.pgt_ids, alone=True)
-            stale = self._stale(found)
+        if found is not None and queues(self._session):
+            with (
+                suppress(locks.Busy),
+                locks.expected(self._session, self._schemas, sorted(self._wanted(found))) as held,
+            ):
+                return self._run(found, held)
+        found = survey(self._session, self._schemas, self._request.pgt_ids, alone=True)
+        stale = self._stale(found)
         if not stale and self._request.before_commit is None:
             self._progress.up_to_date(found.values())
             return PassResult(self._progress.results)
         with locks.held(
             self._session, self._schemas, sorted(stale), wait=self._request.wait
         ) as held:
-            moved = {pgt_id for pgt_id in held if found[pgt_id].moved} - self._faults.keys()
+            moved = {one for one in held.pgt_ids if found[one].moved} - self._faults.keys()
             if moved:
                 self._follow(moved)
-            for pgt_id in stale - set(held):
+            for pgt_id in stale.difference(held.pgt_ids):
                 self._progress.skip(found[pgt_id], "another session is refreshing it")
             return self._run(found, held)
 
@@ -194,20 +198,23 @@ class _Attempt:
         self._followed.add(sources.follow(self._session, self._schemas, seen, wanted, by))
         raise opening.RelationsMoved
 
-    def _run(self, found: Mapping[int, Surveyed], held: list[int]) -> PassResult:
-        self._analyze_buffers(found, held)
+    def _run(self, found: Mapping[int, Surveyed], locked: locks.Held) -> PassResult:
+        held = list(locked.pgt_ids)
         found = with_locks(self._session, self._schemas, found, self._touched(found, held))
         try:
             seen, transaction = self._open(found, held)
+            self._analyze_buffers(seen, held)
             transaction.run(set(held))
             if self._request.before_commit is not None:
                 self._request.before_commit(seen)
             self._check_partitions(seen, held)
-            transaction.runner.commit()
+            transaction.runner.commit(locked)
         except DatabaseError as error:
             self._session.rollback()
             if error.sqlstate in opening.GONE or error.sqlstate == plans.LOST:
                 raise opening.RelationsMoved from error
+            if error.sqlstate == locks.BUSY:
+                raise
             self._lose(held, error)
             return PassResult(self._progress.results)
         memory.remember(self._session, self._request.pgt_ids, found)
@@ -229,7 +236,7 @@ class _Attempt:
             write |= found[pgt_id].writes
             read |= found[pgt_id].locks
         timeout = next((one.lock_timeout for one in found.values()), None)
-        locked = opening.begin(self._session, self._schemas, timeout, write=write, read=read)
+        locked = opening.expect(self._session, self._schemas, timeout, write=write, read=read)
         seen = self._look()
         if not set(held) <= seen.members.keys():
             raise opening.RelationsMoved
@@ -293,22 +300,16 @@ class _Attempt:
         if relids and fingerprint.check_partitions(self._session, self._schemas, sorted(relids)):
             raise opening.RelationsMoved
 
-    def _analyze_buffers(self, found: Mapping[int, Surveyed], held: list[int]) -> None:
+    def _analyze_buffers(self, seen: Observation, held: list[int]) -> None:
         """Let the planner know buffers with many changes; not worth waiting for a lock."""
-        if max((found[pgt_id].pending for pgt_id in held), default=0) < ANALYZE_AFTER:
+        pending = (one for pgt_id in held for one in seen.members[pgt_id].pending.values())
+        if max((one.changes for one in pending), default=0) < ANALYZE_AFTER:
             return
         text = queries(self._schemas)
         grown = self._session.execute(text["grown_buffers"], {"pgt_ids": held})
-        self._session.commit()
         for row in grown:
-            try:
-                buffer = buffer_name(self._schemas, row["name"])
-                self._session.execute(render(text["analyze_buffer"], relation=buffer))
-                self._session.commit()
-            except DatabaseError as error:
-                self._session.rollback()
-                if not error.transient:
-                    raise
+            buffer = buffer_name(self._schemas, row["name"])
+            self._session.execute(render(text["analyze_buffer"], relation=buffer))
 
     def _settle(self, seen: Observation, transaction: Transaction) -> None:
         """Write what does not belong to the refresh itself, in a transaction of its own."""

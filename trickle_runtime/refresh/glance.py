@@ -16,7 +16,7 @@ from weakref import WeakKeyDictionary
 
 from trickle_runtime.capture.pending import Pending
 from trickle_runtime.config import Schemas
-from trickle_runtime.db.session import DirectSession, Session
+from trickle_runtime.db.session import Session, is_direct
 from trickle_runtime.db.sql import quote_literal, render
 from trickle_runtime.refresh import plans
 from trickle_runtime.refresh.members import (
@@ -92,7 +92,7 @@ def look(session: Session, schemas: Schemas, pgt_ids: Sequence[int] | None) -> K
 
 def examine(session: Session, schemas: Schemas, seen: Observation) -> Known | None:
     """Take the stamp of an observation, at its snapshot; None where it can't be kept."""
-    if not isinstance(session, DirectSession) or not _keepable(seen):
+    if not is_direct(session) or not _keepable(seen):
         return None
     text = queries(schemas)
     members = seen.members.values()

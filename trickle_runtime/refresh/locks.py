@@ -8,32 +8,89 @@ hands out connections per transaction.
 from __future__ import annotations
 
 import zlib
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 
 from trickle_runtime.config import Schemas
-from trickle_runtime.db.session import Session, run_alone
+from trickle_runtime.db.session import QueueingSession, Session, run_alone, run_last
 from trickle_runtime.errors import DatabaseError
 from trickle_runtime.refresh.members import queries
+
+BUSY = "PT002"  # SQLSTATE of ``pgt_hold``: another session has one of the locks
+
+
+class Busy(Exception):
+    """Another session has one of the locks that were expected to be free."""
+
+
+class Held:
+    """The locks of some stream tables that this session has."""
+
+    def __init__(self, session: Session, schemas: Schemas) -> None:
+        self.pgt_ids: list[int] = []
+        self._session = session
+        self._parameters = {"space": space(schemas), "pgt_ids": self.pgt_ids}
+        self._unlock = queries(schemas)["unlock"]
+
+    def commit(self, sql: str, params: Mapping[str, object]) -> None:
+        """Run statements, commit, and let go: in one round trip where the session can."""
+        if run_last(self._session, sql, {**params, **self._parameters}, then=self._unlock):
+            self.pgt_ids.clear()
+
+    def release(self) -> None:
+        """Let go; a lost connection has let go already."""
+        if not self.pgt_ids:
+            return
+        try:
+            self._session.rollback()
+            run_alone(self._session, self._unlock, self._parameters)
+        except DatabaseError as error:
+            if not error.transient:
+                raise
 
 
 @contextmanager
 def held(
     session: Session, schemas: Schemas, pgt_ids: Sequence[int], *, wait: bool
-) -> Generator[list[int]]:
-    """Hold the locks of the given stream tables; yield those that could be had.
+) -> Generator[Held]:
+    """Hold the locks of the given stream tables, or of those that could be had.
 
     With ``wait``, wait for each up to a minute, in one order for everybody.
     """
-    got: list[int] = []
+    found = Held(session, schemas)
     try:
         if wait:
-            _wait(session, schemas, pgt_ids, got)
+            _wait(session, schemas, pgt_ids, found.pgt_ids)
         else:
-            got += _try(session, schemas, pgt_ids)
-        yield got
+            found.pgt_ids += _try(session, schemas, pgt_ids)
+        yield found
     finally:
-        _release(session, schemas, got)
+        found.release()
+
+
+@contextmanager
+def expected(
+    session: QueueingSession, schemas: Schemas, pgt_ids: Sequence[int]
+) -> Generator[Held]:
+    """Take the locks together with the next statements.
+
+    Raises:
+        Busy: one of them could not be had, and so these statements were not run.
+    """
+    found = Held(session, schemas)
+    found.pgt_ids += pgt_ids
+    parameters = {"space": space(schemas), "pgt_ids": sorted(pgt_ids)}
+    session.queue_alone(queries(schemas)["hold"], parameters)
+    try:
+        yield found
+    except DatabaseError as error:
+        if error.sqlstate != BUSY:
+            raise
+        found.pgt_ids.clear()
+        session.rollback()
+        raise Busy from error
+    finally:
+        found.release()
 
 
 def lock_log(session: Session, schemas: Schemas, pgt_id: int) -> None:
@@ -58,16 +115,3 @@ def _wait(session: Session, schemas: Schemas, pgt_ids: Sequence[int], got: list[
     for pgt_id in sorted(pgt_ids):
         run_alone(session, statement, {"space": space(schemas), "pgt_id": pgt_id})
         got.append(pgt_id)
-
-
-def _release(session: Session, schemas: Schemas, pgt_ids: Sequence[int]) -> None:
-    """Let go; a lost connection has let go already."""
-    if not pgt_ids:
-        return
-    parameters = {"space": space(schemas), "pgt_ids": list(pgt_ids)}
-    try:
-        session.rollback()
-        run_alone(session, queries(schemas)["unlock"], parameters)
-    except DatabaseError as error:
-        if not error.transient:
-            raise

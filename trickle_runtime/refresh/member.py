@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 
 from trickle_runtime.compiler.result import Step
 from trickle_runtime.config import Schemas
-from trickle_runtime.db.session import Row, Session, run_last
+from trickle_runtime.db.session import Row, Session, run_along
 from trickle_runtime.db.sql import quote_literal, render
 from trickle_runtime.errors import (
     DatabaseError,
@@ -24,7 +24,7 @@ from trickle_runtime.errors import (
     TrickleError,
     UnsupportedQuery,
 )
-from trickle_runtime.refresh import constraints, plans, policy, result
+from trickle_runtime.refresh import constraints, locks, plans, policy, result
 from trickle_runtime.refresh.compiled import Statements
 from trickle_runtime.refresh.members import Member, Observation, buffer_name, queries
 from trickle_runtime.storage import partitioning
@@ -32,6 +32,9 @@ from trickle_runtime.storage import partitioning
 CANCELED = "57014"  # by statement_timeout, or by somebody
 _ON_TABLE = frozenset({"delta", "apply"})  # kinds of steps that read or write the stream table
 DELTA = "pgtrickle_delta"  # the temporary table of a materialised delta
+
+
+MOVED = "PT003"  # SQLSTATE of ``pgt_advance``
 
 
 class AlreadyRefreshed(Exception):
@@ -86,18 +89,17 @@ class Runner:
         with constraints.violations(work.member.name):
             return self._run(work)
 
-    def commit(self) -> None:
-        """Commit the transaction."""
-        if self._last is None:
-            self._session.commit()
-        else:
-            run_last(self._session, *self._last)
+    def commit(self, held: locks.Held) -> None:
+        """Commit the transaction and let go of the locks of its members."""
+        held.commit(*(self._last or ("", {})))
 
     def _run(self, work: Work) -> result.RefreshResult:
         started = time.perf_counter()
         try:
             return self._attempt(work, started)
         except (Diverged, DatabaseError, InternalError, UnsupportedQuery) as error:
+            if isinstance(error, DatabaseError) and error.sqlstate == MOVED:
+                raise AlreadyRefreshed from error
             again = _second_attempt(work, error, (time.perf_counter() - started) * 1000)
             if again is None:
                 raise
@@ -122,23 +124,20 @@ class Runner:
         )
 
     def _advance(self, work: Work) -> None:
-        """Set the savepoint, the settings and the frontier, in one round trip."""
+        """Set the savepoint, the settings and the frontier, together with what comes next."""
         member = work.member
-        settings = self._settings(work)
-        found = self._session.execute(
+        run_along(
+            self._session,
             ";\n".join(["SAVEPOINT pgt_member", self._sql["advance"]]),
             {
-                "names": list(settings),
-                "values": list(settings.values()),
                 "pgt_id": member.pgt_id,
                 "version": member.version,
                 "snapshot": self._seen.snapshot,
                 "system_identifier": self._seen.system_identifier,
                 "upstream": json.dumps({str(key): no for key, no in work.upstream.items()}),
+                "settings": json.dumps(self._settings(work)),
             },
         )
-        if not found[0]["advanced"]:
-            raise AlreadyRefreshed
 
     def _settings(self, work: Work) -> dict[str, str | None]:
         """Return what the statements of a refresh run under."""
@@ -183,15 +182,23 @@ class Runner:
         self, work: Work, batch: Sequence[Step], deadline: float | None, *, keep: bool
     ) -> list[Row]:
         limit: list[str] = []
+        no_limit: list[str] = []
         if deadline is not None:
             left = max(1, int((deadline - time.perf_counter()) * 1000))
+            usual = quote_literal(self._seen.settings.statement_timeout)
             limit.append(render(self._sql["limit_statements"], milliseconds=str(left)))
+            no_limit.append(render(self._sql["limit_statements"], milliseconds=usual))
         if keep and self._plans is not None:
             settings = work.member.session_settings
             return self._plans.execute(
-                self._session, self._schemas, batch, work.rows_in, settings, before=limit
+                self._session,
+                self._schemas,
+                batch,
+                work.rows_in,
+                settings,
+                around=(limit, no_limit),
             )
-        return self._session.execute(";\n".join([*limit, *(step.sql for step in batch)]))
+        return self._session.execute(";\n".join([*limit, *(one.sql for one in batch), *no_limit]))
 
     def _self_creating(self, member: Member) -> partitioning.PartitionSpec | None:
         if member.partition_by is None:
@@ -222,9 +229,6 @@ class Runner:
         """Record the refresh and release the savepoint, in one round trip or with the commit."""
         member = work.member
         parts = [self._sql["record"], "RELEASE SAVEPOINT pgt_member"]
-        if work.budget_ms is not None:
-            limit = quote_literal(self._seen.settings.statement_timeout)
-            parts.insert(0, render(self._sql["limit_statements"], milliseconds=limit))
         if member.logged and not any(counts):
             parts.insert(0, self._sql["nothing_changed"])
         parameters: dict[str, object] = {
@@ -238,7 +242,7 @@ class Runner:
             "deleted": counts[2],
             "duration_ms": milliseconds,
         }
-        if self._only and work.budget_ms is None:  # else the limit of the budget could end it
+        if self._only:
             self._last = ";\n".join(parts), parameters
         else:
             self._session.execute(";\n".join(parts), parameters)

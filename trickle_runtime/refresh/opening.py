@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import TypeVar
 
 from trickle_runtime.config import Schemas
-from trickle_runtime.db.session import Session
+from trickle_runtime.db.session import Session, run_along
 from trickle_runtime.db.sql import quote_literal, render
 from trickle_runtime.errors import DatabaseError, RefreshError
 from trickle_runtime.refresh.members import queries
@@ -47,6 +47,32 @@ def begin(
     write a change log yet. ``lock_timeout`` is the setting; statements have no limit so far.
     """
     session.commit()
+    try:
+        session.execute(_statements(schemas, lock_timeout, write, read))
+    except DatabaseError as error:
+        if error.sqlstate in GONE:  # since the survey: a drained buffer, a replaced source
+            raise RelationsMoved from error
+        raise
+    return {**read, **write}
+
+
+def expect(
+    session: Session,
+    schemas: Schemas,
+    lock_timeout: str | None,
+    *,
+    write: Relations,
+    read: Relations,
+) -> Relations:
+    """The same together with the next statements, whose errors may be those of the locks."""
+    session.commit()
+    run_along(session, _statements(schemas, lock_timeout, write, read))
+    return {**read, **write}
+
+
+def _statements(
+    schemas: Schemas, lock_timeout: str | None, write: Relations, read: Relations
+) -> str:
     text = queries(schemas)
     timeout = quote_literal(lock_timeout or Settings().lock_timeout)
     statements = [render(text["begin_pass"], lock=timeout)]
@@ -57,13 +83,7 @@ def begin(
     if rest:
         names = ", ".join(in_order(rest))
         statements.append(render(text["lock_to_read"], relations=names))
-    try:
-        session.execute(";\n".join(statements))
-    except DatabaseError as error:
-        if error.sqlstate in GONE:  # since the survey: a drained buffer, a replaced source
-            raise RelationsMoved from error
-        raise
-    return {**read, **write}
+    return ";\n".join(statements)
 
 
 def check(locked: Relations, needed: Iterable[tuple[str, int]]) -> None:

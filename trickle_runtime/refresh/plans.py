@@ -16,7 +16,7 @@ from weakref import WeakKeyDictionary
 
 from trickle_runtime.compiler.result import Step
 from trickle_runtime.config import Schemas
-from trickle_runtime.db.session import DirectSession, Row, Session
+from trickle_runtime.db.session import Row, Session, is_direct
 from trickle_runtime.db.sql import render
 from trickle_runtime.errors import DatabaseError
 from trickle_runtime.refresh.members import queries
@@ -53,25 +53,26 @@ class Plans:
         changes: int,
         settings: Mapping[str, str],
         *,
-        before: Sequence[str] = (),
+        around: tuple[Sequence[str], Sequence[str]] = ((), ()),
     ) -> list[Row]:
         """Run a batch of steps for ``changes`` changes; return the rows of the last.
 
         Args:
             changes: number of changes that the batch brings in.
             settings: what the texts are parsed under.
-            before: statements to send along.
+            around: statements to send along, before and behind.
         """
+        before, behind = around
         size = next((size for size in SIZES if changes <= size), None)
         if size is None:
-            return session.execute(";\n".join([*before, *(step.sql for step in batch)]))
+            return session.execute(";\n".join([*before, *(step.sql for step in batch), *behind]))
         parsed_under = tuple(sorted(settings.items()))
         keys = [(step.sql, size, parsed_under) for step in batch]
         plans = [self._prepared(session, schemas, key) for key in keys]
         text = queries(schemas)["execute_prepared"]
         runs = [render(text, name=plan.name) for plan in plans]
         started = time.perf_counter()
-        rows = self._run(session, ";\n".join([*before, *runs]))
+        rows = self._run(session, ";\n".join([*before, *runs, *behind]))
         spent_ms = (time.perf_counter() - started) * 1000
         for key, plan in zip(keys, plans, strict=True):
             if plan.first_ms is None:
@@ -120,7 +121,7 @@ def of(session: Session, backend_pid: int) -> Plans | None:
 
     A pooler that hands out connections per transaction announces a process of its own.
     """
-    if not isinstance(session, DirectSession) or session.announced_pid != backend_pid:
+    if not is_direct(session) or session.announced_pid != backend_pid:
         return None
     return _KNOWN.setdefault(session, Plans())
 

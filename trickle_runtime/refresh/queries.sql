@@ -55,6 +55,9 @@ SELECT pgt_id
 FROM (SELECT unnest(%(pgt_ids)s::bigint[]) AS pgt_id ORDER BY 1) wanted
 WHERE pg_try_advisory_lock(%(space)s::int, hashint8(pgt_id))
 
+-- name: hold
+SELECT pgtrickle.pgt_hold(%(space)s::int, %(pgt_ids)s::bigint[])
+
 -- name: wait_lock
 BEGIN;
 SET LOCAL lock_timeout = '60s';
@@ -66,8 +69,7 @@ SELECT pg_advisory_unlock(%(space)s::int, hashint8(pgt_id))
 FROM unnest(%(pgt_ids)s::bigint[]) AS held (pgt_id)
 
 -- name: advance
-SELECT pgtrickle.pgt_advance(%(pgt_id)s, %(version)s, %(snapshot)s, %(upstream)s, %(system_identifier)s,
-                             %(names)s::text[], %(values)s::text[]) AS advanced
+SELECT pgtrickle.pgt_advance(%(pgt_id)s, %(version)s, %(snapshot)s, %(upstream)s, %(system_identifier)s, %(settings)s)
 
 -- name: nothing_changed
 -- No row of the table changed: the tables above have nothing to read.
@@ -260,9 +262,8 @@ ORDER BY 1
 
 -- name: analyze_buffer
 -- A small sample, of 900 rows: how many rows there are matters most, and it is gone after the next refresh.
-SET LOCAL lock_timeout = '100ms';
 SET LOCAL default_statistics_target = 3;
-ANALYZE {relation}
+ANALYZE (SKIP_LOCKED) {relation}
 
 -- name: add_column
 ALTER TABLE {relation} ADD COLUMN {column} {type}

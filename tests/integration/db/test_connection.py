@@ -6,7 +6,7 @@ import pytest
 
 from trickle_runtime import errors
 from trickle_runtime.db.connection import connect
-from trickle_runtime.db.session import AutocommitSession
+from trickle_runtime.db.session import commits_itself
 
 
 @pytest.fixture
@@ -75,11 +75,62 @@ def test_a_wrong_parameter_is_not_worth_a_retry(session):
 
 
 def test_autocommit(session):
-    assert isinstance(session, AutocommitSession)
+    assert commits_itself(session)
     session.autocommit("VACUUM pg_class")
     session.execute("SELECT 1")
     with pytest.raises(errors.InternalError):
         session.autocommit("VACUUM pg_class")
+
+
+def test_what_is_queued_is_sent_with_the_next_statements(session, monkeypatch):
+    sent: list[str] = []
+    run = session._run
+    monkeypatch.setattr(session, "_run", lambda *given: (sent.append(given[0]), run(*given))[1])
+    session.queue_alone("CREATE TEMPORARY TABLE x AS SELECT %(a)s AS a", {"a": "5 %"})
+    session.queue("SET LOCAL work_mem = '3MB'")
+    session.queue("INSERT INTO x VALUES (%(a)s)", {"a": "%s"})
+    assert sent == []
+    query = "SELECT a, current_setting('work_mem') AS m FROM x WHERE a <> %(b)s"
+    rows = session.execute(query, {"b": ""})
+    assert rows == [{"a": "5 %", "m": "3MB"}, {"a": "%s", "m": "3MB"}]
+    assert len(sent) == 1
+    session.rollback()
+    assert session.execute("SELECT a FROM x") == [{"a": "5 %"}]
+
+
+def test_what_is_queued_is_committed_or_never_sent(session):
+    session.execute("CREATE TEMPORARY TABLE x (a int)")
+    session.queue("INSERT INTO x VALUES (1)")
+    session.commit()
+    session.queue("INSERT INTO x VALUES (2)")
+    session.rollback()
+    session.commit()
+    session.queue_alone("INSERT INTO x VALUES (3)")
+    session.rollback()
+    assert session.execute("SELECT a FROM x") == [{"a": 1}]
+
+
+def test_the_error_of_what_is_queued_is_that_of_the_next(session):
+    session.queue("SELECT 1/0")
+    with pytest.raises(errors.DatabaseError) as raised:
+        session.execute("CREATE TABLE never (a int)")
+    assert raised.value.sqlstate == "22012"
+    session.rollback()
+    session.queue_alone("CREATE TEMPORARY TABLE x (a int)")
+    with pytest.raises(errors.DatabaseError):
+        session.execute("SELECT 1/0")
+    session.rollback()
+    assert session.execute("SELECT FROM x") == []
+
+
+def test_autocommit_sends_what_is_queued_before(session):
+    session.queue_alone("CREATE TEMPORARY TABLE x (a int)")
+    session.autocommit("VACUUM x")
+    session.queue("INSERT INTO x VALUES (1)")
+    with pytest.raises(errors.InternalError):
+        session.autocommit("VACUUM x")
+    with pytest.raises(errors.InternalError):
+        session.queue_alone("SELECT 1")
 
 
 def test_a_lost_connection_is_transient(session, server):

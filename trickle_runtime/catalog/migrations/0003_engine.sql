@@ -283,10 +283,25 @@ BEGIN
             WHERE s.pgt_id = ANY (wanted));
 END $$;
 
--- The compare-and-set that makes a pass the only one that brings in these changes; false: another was faster. Then the
+-- Take the session locks of stream tables, or none and fail.
+CREATE FUNCTION pgtrickle.pgt_hold(p_space int, p_ids bigint[]) RETURNS void
+LANGUAGE plpgsql AS $$
+DECLARE
+    number bigint;
+BEGIN
+    FOREACH number IN ARRAY p_ids LOOP
+        IF NOT pg_try_advisory_lock(p_space, hashint8(number)) THEN
+            PERFORM pg_advisory_unlock(p_space, hashint8(held)) FROM unnest(p_ids) AS held
+            WHERE array_position(p_ids, held) < array_position(p_ids, number);
+            RAISE EXCEPTION 'another session refreshes stream table %', number USING ERRCODE = 'PT002';
+        END IF;
+    END LOOP;
+END $$;
+
+-- The compare-and-set that makes a pass the only one that brings in these changes; fails if another was faster. Then the
 -- settings that the statements of the refresh run under. Without a search_path of its own, which would take them back.
 CREATE FUNCTION pgtrickle.pgt_advance(p_id bigint, p_version bigint, p_snapshot text, p_upstream text, p_system bigint,
-    p_names text[], p_values text[]) RETURNS boolean
+    p_settings json) RETURNS void
 LANGUAGE plpgsql AS $$
 BEGIN
     UPDATE pgtrickle.pgt_frontiers f
@@ -295,10 +310,9 @@ BEGIN
         data_timestamp = now(), last_refresh_at = clock_timestamp()
     WHERE f.pgt_id = p_id AND f.version = p_version;
     IF NOT FOUND THEN
-        RETURN false;
+        RAISE EXCEPTION 'stream table % has been refreshed by another session', p_id USING ERRCODE = 'PT003';
     END IF;
-    PERFORM set_config(given.name, given.value, true) FROM unnest(p_names, p_values) AS given (name, value);
-    RETURN true;
+    PERFORM set_config(given.key, given.value, true) FROM json_each_text(p_settings) AS given;
 END $$;
 
 -- Write a refresh into the history, inside the pass.
