@@ -22,7 +22,7 @@ from trickle_runtime.errors import DatabaseError
 from trickle_runtime.refresh.members import queries
 
 MOST = 128  # prepared statements of a session: each holds memory of its backend
-SIZES = (32, 1024)  # changes; one plan serves up to each, more are planned every time
+SIZES = (32, 1024, 8192)  # changes; one plan serves up to each, more are planned every time
 LOST = "26000"  # there is no such prepared statement
 PATIENCE = 4.0  # times as long as a plan took at first
 PATIENCE_MS = 20.0

@@ -146,7 +146,7 @@ def test_small_refreshes_are_planned_once(rt, sql, tables, oracle):
         oracle(rt, "totals")
         oracle(rt, "regions")
     assert prepared(rt) == before
-    sql("INSERT INTO orders SELECT i, 1, 1 FROM generate_series(1000, 4000) i")
+    sql("INSERT INTO orders SELECT i, 1, 1 FROM generate_series(1000, 10000) i")
     rt.refresh("regions")
     oracle(rt, "totals")
     assert prepared(rt) == before, "a large change is planned for itself"
