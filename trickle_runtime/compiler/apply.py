@@ -42,6 +42,9 @@ _OPS = """MATERIALIZED (SELECT $shown, __pgt_place, __pgt_o, __pgt_n, __pgt_bad,
  FROM $query) q
  WHERE __pgt_bad OR __pgt_odd OR __pgt_o <> __pgt_n
  OR (__pgt_o AND record_image_ne($before, $after)))"""
+_OPS_TOLD = """MATERIALIZED (SELECT $columns, $place AS __pgt_place, $old AS __pgt_o,
+ $new AS __pgt_n, $bad AS __pgt_bad, $odd AS __pgt_odd
+ FROM $query WHERE $bad OR $odd OR $old <> $new OR ($old AND $differ))"""
 _DIFFERING = """MATERIALIZED (SELECT $columns, o.__pgt_place, o.__pgt_there IS NOT NULL AS __pgt_o,
  p.__pgt_there IS NOT NULL AS __pgt_n, false AS __pgt_bad, false AS __pgt_odd
  FROM (SELECT *, true AS __pgt_there FROM pg_temp.$name) p
@@ -212,33 +215,38 @@ class Apply:
         return match_key(self.key or (), "st", alias) + self._partitions(alias)
 
     def _ops(self, pairs: Pairs) -> str:
-        old, new = render(pairs.old), render(pairs.new)
-        keys = {item.name for item in self.key or ()}
-        columns: list[str] = []
-        for item in self.columns:
-            before, after = (
-                render(side[item.name]) for side in (pairs.old_columns, pairs.new_columns)
-            )
-            if item.name not in keys:  # a key stands in both rows
-                after = f"CASE WHEN {new} THEN {after} END"
-            columns.append(f"({after})::{item.type} AS {ident(item.name)}")
-            was = f"CASE WHEN {old} THEN {before} END"
-            columns.append(f"({was})::{item.type} AS {ident(_was(item.name))}")
         kept = self.names if self.target.log else self.target.partition_columns
-        shown = [*map(ident, self.names), *(ident(_was(name)) for name in kept)]
+        parts = {
+            "place": "NULL::tid" if pairs.place is None else render(pairs.place),
+            "old": render(pairs.old),
+            "new": render(pairs.new),
+            "bad": pairs.bad,
+            "odd": pairs.odd,
+            "query": pairs.query,
+        }
+        new = [self._new_value(item, pairs) for item in self.columns]
+        if pairs.differ is not None:
+            old = [self._old_value(item, pairs) for item in self.columns if item.name in kept]
+            return fill(_OPS_TOLD, columns=comma([*new, *old]), differ=pairs.differ, **parts)
+        old = [self._old_value(item, pairs) for item in self.columns]
         return fill(
             _OPS,
-            shown=comma(shown),
-            columns=comma(columns),
-            place="NULL::tid" if pairs.place is None else render(pairs.place),
-            old=old,
-            new=new,
-            bad=pairs.bad,
-            odd=pairs.odd,
-            query=pairs.query,
+            shown=comma([*map(ident, self.names), *(ident(_was(name)) for name in kept)]),
+            columns=comma([*new, *old]),
             before=row([_was(n) for n in self.names], "q"),
             after=row(self.names, "q"),
+            **parts,
         )
+
+    def _new_value(self, item: OutputColumn, pairs: Pairs) -> str:
+        value = render(pairs.new_columns[item.name])
+        if item.name not in {key.name for key in self.key or ()}:  # a key stands in both rows
+            value = f"CASE WHEN {render(pairs.new)} THEN {value} END"
+        return f"({value})::{item.type} AS {ident(item.name)}"
+
+    def _old_value(self, item: OutputColumn, pairs: Pairs) -> str:
+        value = f"CASE WHEN {render(pairs.old)} THEN {render(pairs.old_columns[item.name])} END"
+        return f"({value})::{item.type} AS {ident(_was(item.name))}"
 
     def _materialised(self, out: Context) -> list[Step]:
         """The net delta in a temporary table first, then the changes.

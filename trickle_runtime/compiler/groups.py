@@ -102,6 +102,15 @@ class GroupSql:
             again = self._again(out, merged, touched_rows)
         return out.add(f"groups_{self.alias}", self._changed(merged, again))
 
+    def differing(self, name: str) -> str:
+        """Whether two rows differ: what they show follows from their keys, count and slots."""
+        stored = ["__pgt_count", *(slot.name for slot in self.slots)]
+        return fill(
+            "record_image_ne($old, $new)",
+            old=row([*(f"o_{n}" for n in stored), *self.inexact], name),
+            new=row([f"n_{n}" for n in (*stored, *self.inexact)], name),
+        )
+
     def maintain(self, name: str) -> dict[str, str]:
         """Statements that bring the state to the new slots."""
         stored = ["__pgt_count", *(slot.name for slot in self.slots)]
@@ -272,13 +281,8 @@ class GroupSql:
             if _uncertain(slot):
                 value = f"CASE WHEN m.__pgt_again THEN {column('a', slot.name)} ELSE {value} END"
             columns.append(f"{value} AS {ident('n_' + slot.name)}")
-        stored = ["__pgt_count", *(slot.name for slot in self.slots)]
-        changed = fill(
-            "record_image_ne($old, $new)",
-            old=row([*(f"o_{n}" for n in stored), *self.inexact], "m"),
-            new=row([f"n_{n}" for n in (*stored, *self.inexact)], "m"),
-        )
-        diff = f"(m.__pgt_old <> m.__pgt_new OR {changed})" if self.compared else "true"
+        changed = f"(m.__pgt_old <> m.__pgt_new OR {self.differing('m')})"
+        diff = changed if self.compared else "true"
         return fill(_CHANGED, columns=comma(columns), diff=diff, merged=merged, again=again)
 
 

@@ -135,7 +135,7 @@ class Aggregate(Operator):
         return tuple(
             Term(
                 (FromItem(name, self.alias),),
-                self._columns(self._pair_access(prefix, self.alias)),
+                self._columns(self._guarded(prefix, self.alias)),
                 (raw(f"{column(self.alias, flag)} AND {column(self.alias, '__pgt_diff')}"),),
                 sign=sign,
             )
@@ -154,11 +154,12 @@ class Aggregate(Operator):
             frozenset(key.column.name for key in self.group),
             raw(column(name, "__pgt_old")),
             raw(column(name, "__pgt_new")),
-            self._columns(self._pair_access("o_", name)),
-            self._columns(self._pair_access("n_", name)),
+            self._columns(self._side("o_", name)),
+            self._columns(self._side("n_", name)),
             negative if shared else "false",
             not_numbers if shared else "false",
             raw(column(name, "__pgt_place")) if shared and not shared.partitioned else None,
+            self._sql(out).differing(name) if shared else None,
         )
 
     def nodes(self, out: Context) -> Iterator[Node]:
@@ -298,13 +299,19 @@ class Aggregate(Operator):
         names = [k.identity.name for k in self.group] + [s.name for s in self.slots]
         return {name: column(alias, name) for name in (*names, "__pgt_count")}
 
-    def _pair_access(self, prefix: str, alias: str) -> dict[str, str]:
-        """Slots of the old or new row; NULL where there is none, so that nothing divides by 0."""
+    def _guarded(self, prefix: str, alias: str) -> dict[str, str]:
+        """A side whose slots are NULL where there is no row, so that nothing divides by 0."""
         there = column(alias, "__pgt_old" if prefix == "o_" else "__pgt_new")
-        access = {
-            name: f"CASE WHEN {there} THEN {column(alias, prefix + name)} END"
-            for name in ("__pgt_count", *(slot.name for slot in self.slots))
+        keys = {key.identity.name for key in self.group}
+        return {
+            name: value if name in keys else f"CASE WHEN {there} THEN {value} END"
+            for name, value in self._side(prefix, alias).items()
         }
+
+    def _side(self, prefix: str, alias: str) -> dict[str, str]:
+        """Keys, count and slots of the old or the new row."""
+        names = ("__pgt_count", *(slot.name for slot in self.slots))
+        access = {name: column(alias, prefix + name) for name in names}
         for key in (k.identity for k in self.group):
             changes = prefix == "n_" and not key.exact
             access[key.name] = column(alias, ("n_" if changes else "") + key.name)

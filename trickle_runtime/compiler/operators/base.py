@@ -40,6 +40,9 @@ class Pairs:
     sides even then. ``place`` is the ctid of the old row in the stream table, where that is known.
     ``bad`` that the state contradicts the delta,
     ``odd`` that addition met a NaN, unless the operator has left these checks with the context.
+    ``differ`` whether the rows of a pair differ, where that can be told without computing them.
+
+    The expressions of a side are evaluated only where its row exists.
     """
 
     query: str
@@ -51,6 +54,7 @@ class Pairs:
     bad: str = "false"
     odd: str = "false"
     place: exp.Expr | None = None
+    differ: str | None = None
 
 
 @dataclass(frozen=True)
