@@ -208,7 +208,7 @@ class _Attempt:
             if self._request.before_commit is not None:
                 self._request.before_commit(seen)
             self._check_partitions(seen, held)
-            transaction.runner.commit(locked)
+            transaction.runner.commit(locked, keep=self._progress.changes_status)
         except DatabaseError as error:
             self._session.rollback()
             if error.sqlstate in opening.GONE or error.sqlstate == plans.LOST:

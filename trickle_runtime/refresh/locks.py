@@ -32,9 +32,10 @@ class Held:
         self._parameters = {"space": space(schemas), "pgt_ids": self.pgt_ids}
         self._unlock = queries(schemas)["unlock"]
 
-    def commit(self, sql: str, params: Mapping[str, object]) -> None:
-        """Run statements, commit, and let go: in one round trip where the session can."""
-        if run_last(self._session, sql, {**params, **self._parameters}, then=self._unlock):
+    def commit(self, sql: str, params: Mapping[str, object], *, keep: bool) -> None:
+        """Run statements, commit, and unless ``keep`` let go: in one round trip if possible."""
+        then = "" if keep else self._unlock
+        if run_last(self._session, sql, {**params, **self._parameters}, then=then):
             self.pgt_ids.clear()
 
     def release(self) -> None:

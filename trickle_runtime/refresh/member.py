@@ -89,9 +89,9 @@ class Runner:
         with constraints.violations(work.member.name):
             return self._run(work)
 
-    def commit(self, held: locks.Held) -> None:
-        """Commit the transaction and let go of the locks of its members."""
-        held.commit(*(self._last or ("", {})))
+    def commit(self, held: locks.Held, *, keep: bool) -> None:
+        """Commit the transaction and, unless ``keep``, let go of the locks of its members."""
+        held.commit(*(self._last or ("", {})), keep=keep)
 
     def _run(self, work: Work) -> result.RefreshResult:
         started = time.perf_counter()

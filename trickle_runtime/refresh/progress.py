@@ -78,6 +78,12 @@ class Progress:
         """Whether anything is to be recorded beside the refreshes."""
         return bool(self.done or self.failures or self.gated or self.blows or self.skipped_changes)
 
+    @property
+    def changes_status(self) -> bool:
+        """Whether what is to be recorded depends on who records it first."""
+        faults = self.failures or self.gated or self.blows or self.skipped_changes
+        return bool(faults) or any(work.member.unsettled for work, _ in self.done.values())
+
     def blocker(self, member: Member) -> int | None:
         """Return a stream table below that could not be refreshed, if there is one."""
         return next((one for one in member.reads if one in self._blocked), None)
