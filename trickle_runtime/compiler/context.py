@@ -91,6 +91,11 @@ class Context:
         self.ctes.setdefault(name, query)
         return name
 
+    def share(self, name: str, query: str) -> str:
+        """Name a query, unless the same one already has a name."""
+        same = (n for n, known in self.ctes.items() if known == query)
+        return next(same, None) or self.add(name, query)
+
     def store(self, name: str, query: str) -> str:
         """Compute a query into a temporary table now, as a statement of its own."""
         table = f"pgtrickle_{self.pgt_id}_{name}"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from tests.unit.compiler.fakes import IntegersDescriber, relation, schema
@@ -54,6 +56,56 @@ def test_four_changed_inputs_are_split_into_named_parts() -> None:
     )
     steps = compiled(text, "id", "did").delta_steps(Target(1, "st"), frozenset({1, 2, 3, 4}))
     assert steps[0].sql.count("UNION ALL") == 6 + 2
+
+
+MANY = (
+    "SELECT a.id, b.z FROM ((public.a JOIN public.b ON ((b.x = a.x)))"
+    " JOIN public.c ON ((c.id = b.z)))"
+)
+
+
+def _delta(text: str, *changed: int) -> tuple[dict[str, str], str]:
+    """The named queries of a delta and its terms."""
+    (step,) = compiled(text, "id", "z").delta_steps(Target(1, "st"), frozenset(changed))
+    named, _, rest = step.sql.partition(", net AS ")
+    pieces = re.split(r"(?:WITH|,) (\w+) AS (?:MATERIALIZED )?(?=\()", named)
+    return dict(zip(pieces[1::2], pieces[2::2], strict=True)), rest.partition(") d) d")[0]
+
+
+def test_deltas_that_find_each_other_by_key_meet_in_a_query_of_their_own() -> None:
+    named, terms = _delta(JOIN, 1, 2)
+    (met,) = (name for name in named if name.endswith("_t1_t2"))
+    assert "delta__t1" in named[met]
+    assert "delta__j4__t2_net" in named[met]
+    assert "public" not in named[met]
+    last = terms.split("UNION ALL")[-1]
+    assert met in last
+    assert "delta__t1" not in last
+
+
+def test_deltas_that_may_multiply_each_other_meet_in_the_term() -> None:
+    named, terms = _delta(MANY, 1, 2)
+    assert set(named) == {"delta__t1", "delta__j4__t1_net", "delta__t2", "delta__j4__t2_net"}
+    assert '"public"."c"' in terms.split("UNION ALL")[-1]
+
+
+def test_a_delta_meets_a_filtered_input_once() -> None:
+    named, terms = _delta(JOIN + " WHERE (c.x > 5)", 1, 2)
+    assert [name for name, query in named.items() if '"public"."c"' in query] == ["delta__j4__t2_"]
+    assert terms.count("delta__j4__t2_ AS") == 2
+    assert terms.count('"public"."c"') == 1  # where only a has changed
+
+
+def test_a_delta_whose_rows_meet_many_is_netted() -> None:
+    assert "delta__j4__t1_net" not in _delta(JOIN, 1)[0]
+    assert "delta__j4__t2_net" in _delta(JOIN, 2)[0]
+    assert "delta__j4__t1_net" in _delta(MANY, 1)[0]
+
+
+def test_equal_deltas_are_read_once() -> None:
+    twice = "SELECT a.id, o.x AS z FROM (public.a JOIN public.a o ON ((o.id = a.x)))"
+    named, _ = _delta(twice, 1)
+    assert [name for name, query in named.items() if "changes_1" in query] == ["delta__t1"]
 
 
 def test_foreign_keys_reduce_the_key_of_a_join() -> None:

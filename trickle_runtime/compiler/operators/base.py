@@ -8,13 +8,14 @@ state can't be read, except an operator's own state table.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
 from sqlglot import exp
 
 from trickle_runtime.compiler.context import Context
+from trickle_runtime.compiler.result import OutputColumn
 from trickle_runtime.compiler.term import Relation
 
 
@@ -108,6 +109,14 @@ class Operator(ABC):
         """The delta in pairs per key, where the operator has it so."""
         return None
 
+    def identified(self, names: Sequence[str]) -> tuple[OutputColumn, ...] | None:
+        """These columns with what it takes to net rows of them.
+
+        None where the plan does not know their types, or where equal values may differ: netting
+        such columns takes their texts, which is dear.
+        """
+        return None
+
     def nodes(self, out: Context) -> Iterator[Node]:
         """State tables of this operator alone."""
         return iter(())
@@ -170,6 +179,10 @@ class PassThrough(Operator):
     def inputs(self) -> tuple[Operator, ...]:
         """The child."""
         return (self.child,)
+
+    def identified(self, names: Sequence[str]) -> tuple[OutputColumn, ...] | None:
+        """As the child has them."""
+        return self.child.identified(names)
 
     def needs(self, needed: frozenset[str]) -> dict[str, frozenset[str]]:
         """What is needed above, and what the expressions read."""

@@ -6,26 +6,37 @@ C is the set of changed inputs. Only new states and deltas are read, so it is ex
 changes on all inputs in one refresh. With more than three changed inputs one input is peeled off
 (one whose absence leaves the rest connected), the rest's delta is named once and the two-input
 rule combines them (amendment B8).
+
+Where several inputs changed, a delta meets the filtered inputs that it finds by key once, for all
+terms; and deltas that find each other by key meet before anything else does, in a named query:
+once other inputs have been joined PostgreSQL may expect one row where there are thousands, and
+scan the second delta for each of them. A delta whose rows meet many others is netted first.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 from itertools import combinations, islice, product
 
 from sqlglot import exp
 
+from trickle_runtime.compiler.connections import Connections, connected
 from trickle_runtime.compiler.context import Context
-from trickle_runtime.compiler.joining import (
-    aliases,
-    current_term,
-    delta_term,
-    equality,
-    output_name,
-)
+from trickle_runtime.compiler.joining import current_term, equality, output_name
 from trickle_runtime.compiler.operators.base import Column, Operator
-from trickle_runtime.compiler.term import WEIGHT, Binding, FromItem, Relation, Term, ref, union
+from trickle_runtime.compiler.pieces import (
+    Piece,
+    change,
+    join,
+    name_relation,
+    named,
+    netted,
+    now,
+    on,
+)
+from trickle_runtime.compiler.term import Relation, Term
 
 _FLAT_LIMIT = 3
 _KEY_LIMIT = 16
@@ -63,9 +74,8 @@ class InnerJoin(Operator):
         if not all(part.keys for part in self.parts):
             return ()
         found: list[frozenset[str]] = []
-        equal = self._equalities()
         for first in self.parts[:_KEY_LIMIT]:
-            needed = self._needed_parts(first, equal)
+            needed = self._links.needed(first)
             chosen = [output_name(p.alias, n) for p in needed for n in min(p.keys, key=len)]
             found += self._equal_keys(chosen)
         return tuple(dict.fromkeys(found))
@@ -81,8 +91,7 @@ class InnerJoin(Operator):
 
     def current(self, out: Context) -> Relation:
         """One flat join of the inputs' rows."""
-        relations = [current_term(part, out) for part in self.parts]
-        return (self._join(self.parts, relations, 1, self.predicates),)
+        return (join([now(part, out) for part in self.parts], self.predicates),)
 
     def delta(self, out: Context) -> Relation:
         """The sum over the sets of changed inputs."""
@@ -106,18 +115,74 @@ class InnerJoin(Operator):
         changed = [part for part in parts if part.changed(out)]
         if len(changed) > _FLAT_LIMIT:
             return self._peeled(parts, changed, predicates, out)
-        deltas = {part.alias: delta_term(part, out) for part in changed}
+        once = len(changed) == 1
+        deltas = {p.alias: self._change(p, predicates, out, once=once) for p in changed}
+        if not once:
+            deltas = self._filtered(parts, deltas, predicates, out)
         terms: list[Term] = []
         for size in range(1, len(changed) + 1):
-            for chosen in combinations(changed, size):
-                names = {part.alias for part in chosen}
-                rest = [part for part in parts if part.alias not in names]
-                ordered = [*chosen, *rest]  # deltas first: the planner starts from them (B9)
-                relations = [
-                    deltas[p.alias] if p.alias in names else current_term(p, out) for p in ordered
-                ]
-                terms.append(self._join(ordered, relations, (-1) ** (size - 1), predicates))
+            for names in combinations(deltas, size):
+                chosen = {name: deltas[name] for name in names}
+                sign = (-1) ** (size - 1)
+                terms.append(self._term(parts, chosen, sign, predicates, out))
         return tuple(terms)
+
+    def _change(
+        self, part: Operator, predicates: tuple[exp.Expr, ...], out: Context, *, once: bool
+    ) -> Piece:
+        """The delta of an input; netted where each of its rows would meet many others.
+
+        What several terms read has met the conditions on it alone.
+        """
+        piece = change(part, out)
+        net = None
+        if self._links.meets_many(part):
+            net = netted(self._name(f"{part.alias}_net"), piece, predicates, out)
+        if net is not None:
+            return net
+        bare = not (piece.term.where or on((part,), predicates))
+        if once or bare or len(piece.term.items) > 1:
+            return piece
+        return named(self._name(part.alias), [piece], predicates, out)
+
+    def _filtered(
+        self,
+        parts: tuple[Operator, ...],
+        deltas: Mapping[str, Piece],
+        predicates: tuple[exp.Expr, ...],
+        out: Context,
+    ) -> dict[str, Piece]:
+        """Let each delta meet the filtered inputs that it finds by key, for all terms at once."""
+        pending = [part for part in parts if part.alias not in deltas]
+        restricted = {
+            part.alias
+            for part in pending
+            if current_term(part, out).where or on((part,), predicates)
+        }
+        met: dict[str, Piece] = {}
+        for alias, piece in deltas.items():
+            few = self._links.filters(piece.parts[0], pending, restricted)
+            pending = [part for part in pending if all(part is not one for one in few)]
+            pieces = [piece, *(now(part, out) for part in few)]
+            name = self._name(f"{alias}_")
+            met[alias] = named(name, pieces, predicates, out) if few else piece
+        return met
+
+    def _term(
+        self,
+        parts: tuple[Operator, ...],
+        chosen: Mapping[str, Piece],
+        sign: int,
+        predicates: tuple[exp.Expr, ...],
+        out: Context,
+    ) -> Term:
+        """One term of the sum: deltas first, the planner starts from them (B9)."""
+        pieces = list(chosen.values())
+        met = {part.alias: part for piece in pieces for part in piece.parts}
+        rest = [now(part, out) for part in parts if part.alias not in met]
+        if rest and len(pieces) > 1 and self._links.by_key(list(met.values())):
+            pieces = [named(self._name("".join(chosen)), pieces, predicates, out)]
+        return join([*pieces, *rest], predicates, sign)
 
     def _peeled(
         self,
@@ -130,102 +195,30 @@ class InnerJoin(Operator):
             (
                 p
                 for p in reversed(changed)
-                if _connected([q for q in parts if q is not p], predicates)
+                if connected([q for q in parts if q is not p], predicates)
             ),
             changed[-1],
         )
         rest = tuple(part for part in parts if part is not peel)
-        known = {part.alias for part in rest}
-        inner = tuple(p for p in predicates if aliases(p) <= known)
-        outer = tuple(p for p in predicates if not aliases(p) <= known)
-        delta_rest = self._named(rest, self._delta(rest, inner, out), out)
-        rows = [current_term(part, out) for part in rest]
-        new_rest = self._join(rest, rows, 1, inner)
-        delta_peel, new_peel = delta_term(peel, out), current_term(peel, out)
+        inner = on(rest, predicates)
+        delta_rest = name_relation(
+            self._name(str(len(rest))), rest, self._delta(rest, inner, out), out
+        )
+        new_rest = Piece(rest, join([now(part, out) for part in rest], inner), done=True)
+        delta_peel, new_peel = self._change(peel, predicates, out, once=False), now(peel, out)
         pairs = (
             (delta_rest, new_peel, 1),
             (new_rest, delta_peel, 1),
             (delta_rest, delta_peel, -1),
         )
-        return tuple(self._combine(left, peel, right, sign, outer) for left, right, sign in pairs)
+        return tuple(join((left, right), predicates, sign) for left, right, sign in pairs)
 
-    def _named(self, parts: tuple[Operator, ...], relation: Relation, out: Context) -> Term:
-        """Name the delta of a partial join, so that it is computed once."""
-        columns = [output_name(p.alias, c.name) for p in parts for c in p.columns]
-        name = f"delta_{self.alias}_{len(parts)}"
-        out.add(name, f"MATERIALIZED ({union(relation, columns, weighted=True)})")
-        return Term(
-            (FromItem(name, name),),
-            {column: ref(name, column) for column in columns},
-            weights=(ref(name, WEIGHT),),
-        )
+    def _name(self, label: str) -> str:
+        return f"delta_{self.alias}_{label}"
 
-    def _combine(
-        self, left: Term, part: Operator, right: Term, sign: int, predicates: tuple[exp.Expr, ...]
-    ) -> Term:
-        columns = dict(left.columns)
-        columns |= {output_name(part.alias, n): value for n, value in right.columns.items()}
-        binding = self._binding(columns)
-        return Term(
-            (*left.items, *right.items),
-            columns,
-            (*left.where, *right.where, *(binding.apply(p) for p in predicates)),
-            (*left.weights, *right.weights),
-            left.sign * right.sign * sign,
-        )
-
-    def _join(
-        self,
-        parts: tuple[Operator, ...] | list[Operator],
-        terms: list[Term],
-        sign: int,
-        predicates: tuple[exp.Expr, ...],
-    ) -> Term:
-        columns: dict[str, exp.Expr] = {}
-        for part, term in zip(parts, terms, strict=True):
-            columns |= {output_name(part.alias, n): value for n, value in term.columns.items()}
-            sign *= term.sign
-        binding = self._binding(columns)
-        conditions = [condition for term in terms for condition in term.where]
-        return Term(
-            tuple(item for term in terms for item in term.items),
-            columns,
-            (*conditions, *(binding.apply(p) for p in predicates)),
-            tuple(weight for term in terms for weight in term.weights),
-            sign,
-        )
-
-    def _binding(self, columns: dict[str, exp.Expr]) -> Binding:
-        bound: dict[str, dict[str, exp.Expr]] = {}
-        for part in self.parts:
-            shown = {c.name: output_name(part.alias, c.name) for c in part.columns}
-            bound[part.alias] = {n: columns[full] for n, full in shown.items() if full in columns}
-        return Binding(bound)
-
-    def _equalities(self) -> dict[str, dict[str, set[str]]]:
-        """Per input, and other input, its columns that are equal to one of the other."""
-        found: dict[str, dict[str, set[str]]] = {part.alias: {} for part in self.parts}
-        for predicate in self.predicates:
-            columns = equality(predicate)
-            for this, that in (columns, columns[::-1]) if columns else ():
-                if this.table in found:
-                    found[this.table].setdefault(that.table, set()).add(this.name)
-        return found
-
-    def _needed_parts(
-        self, first: Operator, equal: Mapping[str, Mapping[str, set[str]]]
-    ) -> list[Operator]:
-        """Inputs whose key is not determined by equalities with those before them."""
-        kept, known = [first], {first.alias}
-        pending = [part for part in self.parts if part is not first]
-        while pending:
-            found = next((p for p in pending if _determined(p, known, equal[p.alias])), None)
-            if found is None:
-                found = pending[0]
-                kept.append(found)
-            known.add(found.alias)
-            pending.remove(found)
-        return kept
+    @cached_property
+    def _links(self) -> Connections:
+        return Connections(self.parts, self.predicates)
 
     def _equal_keys(self, names: list[str]) -> list[frozenset[str]]:
         """The key, with columns in the place of others that are equal to them in every row."""
@@ -236,22 +229,3 @@ class InnerJoin(Operator):
                 equal.setdefault(this, [this]).append(that)
         choices = [equal.get(name, [name]) for name in names]
         return [frozenset(key) for key in islice(product(*choices), _KEY_LIMIT)]
-
-
-def _determined(part: Operator, known: set[str], equal: Mapping[str, set[str]]) -> bool:
-    fixed = {name for other, names in equal.items() if other in known for name in names}
-    return any(key <= fixed for key in part.keys)
-
-
-def _connected(parts: list[Operator], predicates: tuple[exp.Expr, ...]) -> bool:
-    reached = {parts[0].alias}
-    every = {part.alias for part in parts}
-    grown = True
-    while grown:
-        grown = False
-        for predicate in predicates:
-            found = aliases(predicate)
-            if found <= every and found & reached and not found <= reached:
-                reached |= found
-                grown = True
-    return reached == every

@@ -8,7 +8,7 @@ be seen apart, and worth it where a small delta that says nothing would meet a l
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from trickle_runtime.compiler import bags
@@ -39,6 +39,10 @@ class Net(PassThrough):
         columns = {n: ref(self.alias, n) for n in names}
         term = Term((FromItem(name, self.alias),), dict(columns))
         return (replace(term, weights=(ref(self.alias, WEIGHT),)),)
+
+    def identified(self, names: Sequence[str]) -> tuple[OutputColumn, ...] | None:
+        """None: there is nothing left to net."""
+        return None
 
     def keep(self, needed: frozenset[str], inputs: Mapping[str, Operator]) -> Operator:
         """Net the columns that are left."""

@@ -8,13 +8,14 @@ old row's image is computed from the old row.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from sqlglot import exp
 
 from trickle_runtime.compiler.context import Context
 from trickle_runtime.compiler.operators.base import Column, Operator, Pairs
+from trickle_runtime.compiler.result import OutputColumn
 from trickle_runtime.compiler.term import Binding, Relation, Term, bind
 
 
@@ -84,6 +85,15 @@ class Project(Operator):
             old_columns=self._values(pairs.old_columns),
             new_columns=self._values(pairs.new_columns),
         )
+
+    def identified(self, names: Sequence[str]) -> tuple[OutputColumn, ...] | None:
+        """As the child has them, where they are plain columns of it."""
+        values = {item.column.name: item.value for item in self.items}
+        below = [v.name for n in names if isinstance(v := values[n], exp.Column)]
+        found = self.child.identified(below) if len(below) == len(names) else None
+        if found is None:
+            return None
+        return tuple(replace(item, name=n) for item, n in zip(found, names, strict=True))
 
     def needs(self, needed: frozenset[str]) -> dict[str, frozenset[str]]:
         """What the needed items read."""

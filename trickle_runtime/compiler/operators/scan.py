@@ -8,13 +8,14 @@ refreshes.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from sqlglot import exp
 
 from trickle_runtime.compiler.context import Context
 from trickle_runtime.compiler.operators.base import Column, Operator
+from trickle_runtime.compiler.result import OutputColumn
 from trickle_runtime.compiler.schema import SourceColumn, SourceRelation
 from trickle_runtime.compiler.template import column, comma, fill, ident, literal
 from trickle_runtime.compiler.term import WEIGHT, FromItem, Relation, Term, ref
@@ -67,9 +68,15 @@ class Scan(Operator):
         """The rows of the change buffer that the frontier does not see."""
         if not self.changed(out):
             return ()
-        name = out.add(f"delta_{self.alias}", self._changes(out))
+        name = out.share(f"delta_{self.alias}", self._changes(out))
         term = self._term(name)
         return (replace(term, weights=(ref(self.alias, WEIGHT),)),)
+
+    def identified(self, names: Sequence[str]) -> tuple[OutputColumn, ...] | None:
+        """As the table has them."""
+        known = {s.name: s.described.identity(s.name, not_null=s.not_null) for s in self.sources}
+        found = tuple(known[name] for name in names)
+        return found if all(item.exact and item.equality for item in found) else None
 
     def needs(self, needed: frozenset[str]) -> dict[str, frozenset[str]]:
         """No input."""
