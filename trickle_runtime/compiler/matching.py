@@ -21,6 +21,7 @@ from trickle_runtime.compiler.dialect import render
 from trickle_runtime.compiler.identity import image
 from trickle_runtime.compiler.joining import aliases, current_term, delta_term
 from trickle_runtime.compiler.operators.base import Operator
+from trickle_runtime.compiler.pieces import net
 from trickle_runtime.compiler.reasons import NotIncremental
 from trickle_runtime.compiler.schema import Described
 from trickle_runtime.compiler.template import column, comma, fill, ident
@@ -31,7 +32,7 @@ _EXISTS = "EXISTS (SELECT 1 $rest)"
 # quadratic in the number of changes.
 _COUNTS = """MATERIALIZED (SELECT k.*,
  (SELECT count(*) FROM (SELECT 1 $now LIMIT greatest(k.__pgt_d, 0) + 1) m) AS __pgt_c
- FROM (SELECT $shown, coalesce(sum(r.__pgt_w), 0) AS __pgt_d
+ FROM (SELECT $shown, coalesce(sum(r.__pgt_w), 0)::bigint AS __pgt_d
  FROM (SELECT DISTINCT $names FROM ($keys) k) k LEFT JOIN ($changed) r ON $match
  GROUP BY $shown) k)"""
 _FLIPS = "MATERIALIZED (SELECT * FROM $counts k WHERE (k.__pgt_c > 0) <> (k.__pgt_c > k.__pgt_d))"
@@ -192,8 +193,7 @@ class Matches:
         )
 
     def _counts(self, out: Context) -> str:
-        right = current_term(self.right, out)
-        changed = delta_term(self.right, out)
+        right, changed = current_term(self.right, out), self._changed(out)
         names: list[str] = []
         shown: list[str] = []
         for key in self.keys:
@@ -202,7 +202,7 @@ class Matches:
             if key.literal:
                 names.append(f"{image(ident(key.name))} AS {ident(_text(key))}")
                 shown.append(column(_KEYS, _text(key)))
-        read = sorted({c.name for p in self.predicates for c in _columns(p, self.right.alias)})
+        read = self._read
         match = self._over_keys({name: ref(_ROWS, name) for name in read})
         query = fill(
             _COUNTS,
@@ -215,6 +215,17 @@ class Matches:
         )
         return out.add(f"counts_{self.alias}", query)
 
+    @cached_property
+    def _read(self) -> list[str]:
+        """Columns of the right side that the condition reads."""
+        return sorted({c.name for p in self.predicates for c in _columns(p, self.right.alias)})
+
+    def _changed(self, out: Context) -> Term:
+        """The right side's delta, netted where that is cheap: what cancels need not be counted."""
+        changed = delta_term(self.right, out)
+        identity = self.right.identified(self._read)
+        return changed if identity is None else net(f"net_{self.alias}", changed, identity, out)
+
     def _values(self, out: Context, changed: Term) -> str:
         """Values of the keys that a change can concern; more than needed does no harm."""
         if not self.keys:
@@ -222,31 +233,64 @@ class Matches:
         parts: list[str] = []
         if self.left.changed(out):
             parts.append(self._select(delta_term(self.left, out)))
+        current = current_term(self.left, out)
         equal = self._equalities
-        if equal.keys() == {key.name for key in self.keys}:
+        if equal.keys() == {key.name for key in self.keys} and not self._few(current):
             binding = Binding({self.right.alias: changed.columns})
             values = {name: binding.apply(value) for name, value in equal.items()}
             term = Term(changed.items, values, changed.where)
             parts.append(term.select(list(values), weighted=False))
         else:
-            current = current_term(self.left, out)
-            binding = Binding(
-                {self.left.alias: current.columns, self.right.alias: changed.columns}
-            )
-            tests = [binding.apply(predicate) for predicate in self.predicates]
-            both = Term(
-                (*changed.items, *current.items),
-                current.columns,
-                (*changed.where, *current.where, *tests),
-            )
-            parts.append(self._select(both))
+            parts.append(self._select(self._met(changed, current)))
         return " UNION ALL ".join(parts)
+
+    def _few(self, current: Term) -> bool:
+        """Whether a value is of one left row, which a condition may leave out."""
+        columns = [key.value for key in self.keys if isinstance(key.value, exp.Column)]
+        names = {column.name for column in columns}
+        return bool(current.where) and any(key <= names for key in self.left.keys)
+
+    def _met(self, changed: Term, current: Term) -> Term:
+        """The left rows that meet a changed right one."""
+        binding = Binding({self.left.alias: current.columns, self.right.alias: changed.columns})
+        pairs = self._pairs
+        among = [self._among(changed, binding)] if pairs else []
+        where = (*current.where, *among)
+        if len(pairs) == len(self.predicates):
+            return Term(current.items, current.columns, where)
+        tests = [binding.apply(predicate) for predicate in self.predicates]
+        items = (*changed.items, *current.items)
+        return Term(items, current.columns, (*changed.where, *where, *tests))
 
     def _select(self, term: Term) -> str:
         """The keys' values of left rows, in the order of the keys."""
         binding = Binding({self.left.alias: term.columns})
         values = {key.name: binding.apply(key.value) for key in self.keys}
         return Term(term.items, values, term.where).select(list(values), weighted=False)
+
+    def _among(self, changed: Term, binding: Binding) -> exp.Expr:
+        """What follows from the equalities: it leads from few changed values to the left rows.
+
+        Without it the left side may be read whole, since each of its rows meets many changed ones.
+        """
+        values = [render(binding.apply(this)) for this, _ in self._pairs]
+        partners = {f"v{n}": binding.apply(that) for n, (_, that) in enumerate(self._pairs)}
+        rows = Term(changed.items, partners, changed.where).select(list(partners), weighted=False)
+        left = comma([f"({value})" for value in values])
+        return raw(fill("($values) IN ($rows)", values=left, rows=rows))
+
+    @cached_property
+    def _pairs(self) -> list[tuple[exp.Expr, exp.Expr]]:
+        """Sides of the conjuncts that are equalities, the left one first."""
+        found: list[tuple[exp.Expr, exp.Expr]] = []
+        for predicate in self.predicates:
+            test = _bare(predicate)
+            if not isinstance(test, exp.EQ) or test.find(exp.Collate):
+                continue  # a subquery would lose what COLLATE says
+            for this, that in (sides := (test.this, test.expression), sides[::-1]):
+                if aliases(this) == {self.left.alias} and aliases(that) == {self.right.alias}:
+                    found.append((this, that))
+        return found
 
     @cached_property
     def _equalities(self) -> dict[str, exp.Expr]:
