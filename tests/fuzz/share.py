@@ -1,8 +1,8 @@
 """How many random queries are differential: the queries of ``make fuzz``, planned but not played.
 
-The delta statements are not explained, so an error of the compiler that only PostgreSQL would find
-is not counted. Invariant: the queries are those that a run of the same seed draws, but that a plain
-table stands in for each stream table that others read.
+The deltas are not explained, so an error of the compiler that only PostgreSQL would find
+is not counted. Invariant: the queries are those that a run of the same seed draws, but that a
+plain table stands in for each stream table that others read.
 """
 
 from __future__ import annotations
