@@ -28,14 +28,38 @@ _PARSERS: dict[str, Any] = dict(vars(PostgresParser)["FUNCTION_PARSERS"])
 class _Parser(PostgresParser):
     FUNCTIONS: ClassVar[dict[str, Any]] = {}
     FUNCTION_PARSERS: ClassVar[dict[str, Any]] = {n: _PARSERS[n] for n in _KEPT_FUNCTION_PARSERS}
-    # ``(unnest(a) AS f JOIN …)``
-    MODIFIABLES: ClassVar[Any] = (exp.Query, exp.Table, exp.TableFromRows, exp.Values, exp.Unnest)
+    # ``(unnest(a) AS f JOIN …)``, ``(LATERAL (SELECT …) AS l JOIN …)``
+    MODIFIABLES: ClassVar[Any] = (
+        exp.Query,
+        exp.Table,
+        exp.TableFromRows,
+        exp.Values,
+        exp.Unnest,
+        exp.Lateral,
+    )
 
     def _parse_function_call(self, *args: Any, **kwargs: Any) -> exp.Expr | None:
         # "substring"(s, 1, 2) is the function; SUBSTRING(s FROM 1 FOR 2) is the syntax.
         if self._curr and self._curr.token_type == TokenType.IDENTIFIER:
             kwargs["anonymous"] = True
         return super()._parse_function_call(*args, **kwargs)  # pyright: ignore[reportUnknownMemberType] untyped in sqlglot
+
+    def _parse_recursive_with_search(self) -> exp.RecursiveWithSearch | None:
+        """SEARCH and CYCLE name one column or several; sqlglot reads one."""
+        self._match_text_seq("SEARCH")
+        if not self._match_texts(self.RECURSIVE_CTE_SEARCH_KIND):
+            return None
+        kind = self._prev.text.upper()
+        self._match_text_seq("FIRST", "BY")
+        columns = self._parse_csv(self._parse_id_var)
+        arguments = {
+            "expression": self._match_text_seq("SET") and self._parse_id_var(),
+            "to": self._match_text_seq("TO") and self._parse_bitwise(),
+            "default": self._match(TokenType.DEFAULT) and self._parse_bitwise(),
+            "using": self._match_text_seq("USING") and self._parse_id_var(),
+        }
+        named = exp.Tuple(expressions=columns)
+        return self.expression(exp.RecursiveWithSearch(kind=kind, this=named, **arguments))
 
 
 class _Generator(PostgresGenerator):
@@ -55,10 +79,10 @@ class _Generator(PostgresGenerator):
         return super().anonymous_sql(expression)
 
     def array_sql(self, expression: exp.Array) -> str:
-        """``ARRAY[(SELECT 1)]`` has one element, ``ARRAY(SELECT 1)`` those of the query."""
+        """``ARRAY[(SELECT 1), 2]`` has two elements, ``ARRAY(SELECT 1)`` those of the query."""
         elements = expression.expressions
-        if len(elements) == 1 and isinstance(elements[0], exp.Subquery):
-            return f"ARRAY[{self.sql(elements[0])}]"
+        if elements and isinstance(elements[0], exp.Subquery):
+            return f"ARRAY[{self.expressions(expression, flat=True)}]"
         return super().array_sql(expression)
 
     def table_sql(self, expression: exp.Table, sep: str = " AS ") -> str:
@@ -74,6 +98,16 @@ class _Generator(PostgresGenerator):
 
     def _joins(self, expression: exp.Expr) -> str:
         return self.expressions(expression, key="joins", sep="", skip_first=True)
+
+    def lateral_sql(self, expression: exp.Lateral) -> str:
+        return super().lateral_sql(expression) + self._joins(expression)
+
+    def recursivewithsearch_sql(self, expression: exp.RecursiveWithSearch) -> str:
+        """SEARCH and CYCLE by several columns."""
+        listed = self.expressions(expression.this, flat=True)
+        named = expression.copy()
+        named.set("this", exp.Var(this=listed))
+        return super().recursivewithsearch_sql(named)
 
     def pow_sql(self, expression: exp.Pow) -> str:
         return self.binary(expression, "^")

@@ -23,6 +23,12 @@ KEPT = [
     "SELECT EXTRACT(year FROM d) AS c FROM public.t",
     "SELECT my_func(a, b) AS c FROM public.t",
     "SELECT count(*) FILTER (WHERE (a > 1)) AS c FROM public.t",
+    "SELECT ARRAY[(SELECT 1), b] AS c, ARRAY[(SELECT 2)] AS d FROM public.t",
+    "SELECT a FROM (LATERAL (SELECT 1 AS a) AS l JOIN public.t ON (true))",
+    "WITH RECURSIVE r(a, b) AS (SELECT 1, 2 UNION ALL SELECT a, b FROM r) "
+    "SEARCH DEPTH FIRST BY a, b SET o CYCLE b, a SET c USING p SELECT a FROM r",
+    "WITH RECURSIVE r(a) AS (SELECT 1 UNION ALL SELECT a FROM r) "
+    "CYCLE a SET c USING p SELECT a FROM r",
 ]
 
 

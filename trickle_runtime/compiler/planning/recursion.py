@@ -52,8 +52,8 @@ def names(cte: Cte) -> list[str]:
     CYCLE adds its mark; the sequence column of SEARCH and the path of CYCLE are arrays of records.
     """
     given = [column.name for column in cte.node.args["alias"].columns]
-    cycle = cte.clauses.get("cycle")
-    added = [cycle.args["expression"].name] if cycle is not None else []
+    clauses = cte.clauses.values()
+    added = [c.args["expression"].name for c in clauses if c.args["kind"] == "CYCLE"]
     return [*given, *output_names(cte.node.this)[len(given) :], *added]
 
 
