@@ -28,11 +28,22 @@ def has_sets(select: exp.Select) -> bool:
     if group is None:
         return False
     outputs = [*select.expressions, *(select.args.get(n) for n in ("having", "order"))]
-    calls = (c for part in outputs if part is not None for c in part.find_all(exp.Anonymous))
     return any(
         isinstance(item, (exp.GroupingSets, exp.Cube, exp.Rollup, exp.Tuple))
         for item in group.expressions
-    ) or any(isinstance(c.this, str) and c.this.upper() == "GROUPING" for c in calls)
+    ) or any(_groupings(part) for part in outputs if part is not None)
+
+
+def _groupings(part: exp.Expr) -> list[exp.Anonymous]:
+    """Calls of ``GROUPING`` for the sets of the query that a part is of, not of one inside."""
+    free = {id(column) for column in free_columns(part)}
+    return [
+        call
+        for call in part.find_all(exp.Anonymous)
+        if isinstance(call.this, str)
+        and call.this.upper() == "GROUPING"
+        and all(id(column) in free for column in call.find_all(exp.Column))
+    ]
 
 
 def expand(select: exp.Select, most: int) -> list[list[exp.Expr]]:
@@ -70,12 +81,14 @@ class Split:
     """A query over grouping sets, taken apart.
 
     Attributes:
+        united: name of the united groups; one inside of another must not hide it.
         above: the query over the united groups, whose columns stand for what was replaced.
         keys: grouping expressions by text; ``names`` are those of their columns, likewise.
         others: aggregate calls, and columns that the groups determine, by name.
         groupings: calls of ``GROUPING`` by name.
     """
 
+    united: str
     above: exp.Select
     keys: Mapping[str, exp.Expr]
     names: Mapping[str, str]
@@ -87,6 +100,7 @@ def split(
     select: exp.Select,
     sets: Sequence[Sequence[exp.Expr]],
     calls: Callable[[exp.Expr], Iterable[exp.Expr]],
+    united: str,
 ) -> Split:
     """Separate what is computed per group from what is computed of the groups.
 
@@ -94,16 +108,17 @@ def split(
         select: the whole query.
         sets: its grouping sets.
         calls: gives the aggregate calls in an expression.
+        united: a new name.
     """
     keys = {text(e): e for chosen in sets for e in chosen}
     names = {key: f"g{number}" for number, key in enumerate(keys)}
-    found = _Replaced(keys, names)
+    found = _Replaced(keys, names, united)
     above = exp.Select(
         expressions=[
             exp.alias_(found.replace(o.unalias(), calls), o.alias_or_name, quoted=True)
             for o in select.expressions
         ],
-        from_=exp.From(this=exp.Table(this=exp.to_identifier(UNITED, quoted=True))),
+        from_=exp.From(this=exp.Table(this=exp.to_identifier(united, quoted=True))),
     )
     having = select.args.get("having")
     if having is not None:
@@ -113,14 +128,16 @@ def split(
             above.set(clause, found.replace(select.args[clause], calls))
     for clause in ("limit", "offset"):
         above.set(clause, select.args.get(clause))
-    return Split(above, keys, names, found.others, found.groupings)
+    return Split(united, above, keys, names, found.others, found.groupings)
 
 
 class _Replaced:
     """Replaces what the groups supply by columns, and remembers it."""
 
-    def __init__(self, keys: Mapping[str, exp.Expr], names: Mapping[str, str]) -> None:
-        self.keys, self.names = keys, names
+    def __init__(
+        self, keys: Mapping[str, exp.Expr], names: Mapping[str, str], united: str
+    ) -> None:
+        self.keys, self.names, self.united = keys, names, united
         self.others: dict[str, exp.Expr] = {}
         self.groupings: dict[str, exp.Expr] = {}
 
@@ -130,31 +147,29 @@ class _Replaced:
         holder = exp.Paren(this=expression.copy())
         for call in list(calls(holder)):
             call.replace(self._column(self.others, "a", call))
-        for call in list(holder.find_all(exp.Anonymous)):
-            if isinstance(call.this, str) and call.this.upper() == "GROUPING":
-                call.replace(self._column(self.groupings, "p", call))
+        for call in _groupings(holder):
+            call.replace(self._column(self.groupings, "p", call))
         holder.set("this", holder.this.transform(self._key))
         for column in list(free_columns(holder)):
-            if column.table != UNITED:
+            if column.table != self.united:
                 column.replace(self._column(self.others, "x", column))
         return holder.this
 
     def _key(self, node: exp.Expr) -> exp.Expr:
         name = self.names.get(text(node)) if isinstance(node, exp.Condition) else None
-        return node if name is None else _united(name)
+        return node if name is None else self._united(name)
 
     def _column(self, known: dict[str, exp.Expr], prefix: str, node: exp.Expr) -> exp.Column:
         wanted = text(node)
         for name, other in known.items():
             if text(other) == wanted:
-                return _united(name)
+                return self._united(name)
         name = f"{prefix}{len(known)}"
         known[name] = node.copy()
-        return _united(name)
+        return self._united(name)
 
-
-def _united(name: str) -> exp.Column:
-    return exp.column(name, table=exp.to_identifier(UNITED, quoted=True))
+    def _united(self, name: str) -> exp.Column:
+        return exp.column(name, table=exp.to_identifier(self.united, quoted=True))
 
 
 def branch(
@@ -191,17 +206,17 @@ def branch(
     )
 
 
-def over_union(above: exp.Select, branches: Sequence[exp.Select]) -> exp.Select:
+def over_union(found: Split, branches: Sequence[exp.Select]) -> exp.Select:
     """The whole query with the united branches in FROM, as one of a correlated query is."""
 
     def both(one: exp.Expr, other: exp.Expr) -> exp.Expr:
         return exp.Union(this=one, expression=other, distinct=False)
 
-    found = above.copy()
-    alias = exp.TableAlias(this=exp.to_identifier(UNITED, quoted=True))
+    above = found.above.copy()
+    alias = exp.TableAlias(this=exp.to_identifier(found.united, quoted=True))
     rows = exp.Subquery(this=reduce(both, branches), alias=alias)
-    found.set("from_", exp.From(this=rows))
-    return found
+    above.set("from_", exp.From(this=rows))
+    return above
 
 
 def text(node: exp.Expr) -> str:

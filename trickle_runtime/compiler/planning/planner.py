@@ -260,7 +260,8 @@ class Planner:
         def calls(expression: exp.Expr) -> list[exp.Expr]:
             return list(aggregate_calls(expression, self.schema.functions))
 
-        found = grouping_sets.split(select, sets, calls)
+        united = f"{grouping_sets.UNITED} {self.tools.alias('u')}"
+        found = grouping_sets.split(select, sets, calls, united)
         values = [source.resolve(self.plain(e)) for e in found.keys.values()]
         described = self.tools.types_of(values, source.operator)
         types = {text: d.type for text, d in zip(found.keys, described, strict=True)}
@@ -270,13 +271,13 @@ class Planner:
 
         selects = [grouping_sets.branch(select, found, s, types, meaning) for s in sets]
         if domain is not None:
-            return self._query(grouping_sets.over_union(found.above, selects), ctes, domain)
+            return self._query(grouping_sets.over_union(found, selects), ctes, domain)
         branches = [self._query(one, ctes, None) for one in selects]
         names = branches[0].outputs
         rows = unite(self.tools.alias("u"), [self._outputs(branch) for branch in branches], names)
-        united = exp.CTE(this=select, alias=exp.TableAlias(this=exp.to_identifier("united")))
-        cte = Cte(united, ctes, recursive=False, planned=(rows, names))
-        return self._query(found.above, {**ctes, grouping_sets.UNITED: cte}, None)
+        node = exp.CTE(this=select, alias=exp.TableAlias(this=exp.to_identifier(united)))
+        cte = Cte(node, ctes, recursive=False, planned=(rows, names))
+        return self._query(found.above, {**ctes, united: cte}, None)
 
     def _outputs(self, planned: Planned) -> Operator:
         """An operator with just the outputs, in order."""
