@@ -19,8 +19,10 @@ from trickle_runtime.compiler.template import fill
 from trickle_runtime.compiler.term import Binding, FromItem, Relation, Term, bind, ref
 
 _LATERAL = "LATERAL $call"
-_OUTER = """LATERAL (SELECT f.* FROM (SELECT) AS one LEFT JOIN LATERAL $call AS f$definition
- ON $condition)"""
+_OUTER = """LATERAL (SELECT f.* FROM (SELECT) AS one LEFT JOIN LATERAL
+ (SELECT f.*, true AS __pgt_matched FROM $call AS f$definition) AS f ON $condition)"""
+
+MATCHED = "__pgt_matched"
 
 
 @dataclass(frozen=True)
@@ -28,7 +30,8 @@ class TableFunction(Operator):
     """The rows of ``child``, each with the rows that ``call`` returns for it.
 
     ``definition`` names the columns that come, ``results`` are the same as columns of this
-    operator. ``condition``: a row for which no result fulfils it is kept, with NULLs.
+    operator. ``condition``: a row for which no result fulfils it is kept, with NULLs; the last
+    result, ``MATCHED``, is true in the others.
     """
 
     alias: str

@@ -35,10 +35,10 @@ from trickle_runtime.compiler.planning.scope import (
     is_planned,
 )
 from trickle_runtime.compiler.planning.tools import Tools
-from trickle_runtime.compiler.reasons import NotIncremental
 from trickle_runtime.compiler.schema import Described
 from trickle_runtime.compiler.term import image_of, ref
 
+THERE = "__pgt_there"  # no column of a query has such a name
 _IMAGE = "image of "
 _PICKS = (exp.EQ, exp.Like)  # comparisons with a constant that few rows pass
 _STRICT = (exp.EQ, exp.NEQ, exp.LT, exp.LTE, exp.GT, exp.GTE)
@@ -131,7 +131,7 @@ class Correlated:
         return tuple(value.copy().transform(bound) for value in self.planned.empty)
 
 
-def make_domain(query: exp.Expr, outer: Source, tools: Tools) -> tuple[Domain, Source]:
+def make_domain(query: exp.Expr, outer: Source, tools: Tools) -> tuple[exp.Expr, Domain, Source]:
     """The domain of a query over outer rows.
 
     Args:
@@ -140,11 +140,13 @@ def make_domain(query: exp.Expr, outer: Source, tools: Tools) -> tuple[Domain, S
         tools: see ``Tools``.
 
     Returns:
-        the domain; and the outer rows with the values by which to join, as ``carried``.
+        the query, which names all outer values as columns; the domain; and the outer rows with
+        the values by which to join, as ``carried``.
 
     Raises:
         NotIncremental: a value's type can't be grouped.
     """
+    query, outer = _without_rows(query, outer, tools)
     columns = outer_columns(query)
     values = [outer.resolve(column) for column in columns]
     for column, value in _told_apart(query, list(zip(columns, values, strict=True)), outer, tools):
@@ -158,7 +160,31 @@ def make_domain(query: exp.Expr, outer: Source, tools: Tools) -> tuple[Domain, S
         return plan_distinct(tools.alias("g"), tools.project(operator, named), tools)
 
     shared = (operator.alias, *(render(value) for value in below))
-    return Domain(tools.once(shared, distinct), tuple(columns)), keyed
+    return query, Domain(tools.once(shared, distinct), tuple(columns)), keyed
+
+
+def _without_rows(query: exp.Expr, outer: Source, tools: Tools) -> tuple[exp.Expr, Source]:
+    """Outer rows that are values in a query, written as rows of columns that the domain can have.
+
+    A row of a type of its own can be no column of a state table.
+    """
+    if not any(isinstance(column.this, exp.Star) for column in free_columns(query)):
+        return query, outer
+    table = tools.alias("o")
+    columns: dict[str, exp.Expr] = {}
+
+    def named(node: exp.Expr) -> exp.Expr:
+        if not isinstance(node, exp.Column):
+            return node
+        columns[node.name] = node.copy()
+        return exp.column(node.name, table=table)
+
+    query = query.copy()
+    for column in list(free_columns(query)):
+        if isinstance(column.this, exp.Star):
+            column.replace(exp.Paren(this=outer.scope.find(column)).transform(named))
+    scope = Scope((*outer.scope.items, Visible(table, columns)), outer.scope.merged)
+    return query, Source(outer.operator, scope, outer.carried)
 
 
 def _told_apart(
@@ -198,15 +224,9 @@ def _lowered(value: exp.Expr, alias: str, names: Mapping[str, str]) -> exp.Expr:
 
 
 def outer_columns(query: exp.Expr) -> list[exp.Column]:
-    """The outer columns that a query uses, each once.
-
-    Raises:
-        NotIncremental: it uses an outer row as a whole.
-    """
+    """The outer columns that a query uses, each once."""
     found: dict[str, exp.Column] = {}
     for column in free_columns(query):
-        if isinstance(column.this, exp.Star):
-            raise NotIncremental("WHOLE_ROW", "an outer row as a value in a subquery")
         if not is_planned(column):
             found.setdefault(render(column), column.copy())
     return list(found.values())
@@ -240,7 +260,7 @@ def complete(planned_query: Planned, domain: Domain, tools: Tools) -> Planned:
     found = Correlated(flagged(planned_query, tools), place.carried)
     joined = join_by_condition(place, found, [], tools, left=True)
     right = found.planned.operator.alias
-    there = ref(joined.operator.alias, output_name(right, "there"))
+    there = ref(joined.operator.alias, output_name(right, THERE))
     empty = found.empty(domain) or ()
     named: list[tuple[str, exp.Expr]] = []
     for name, default in zip(planned_query.outputs, empty, strict=True):
@@ -256,11 +276,11 @@ def complete(planned_query: Planned, domain: Domain, tools: Tools) -> Planned:
 
 
 def flagged(planned_query: Planned, tools: Tools) -> Planned:
-    """The same rows with a column ``there`` that is true, to tell them from padding."""
+    """The same rows with a column ``THERE`` that is true, to tell them from padding."""
     operator = planned_query.operator
     names = dict.fromkeys((*planned_query.outputs, *planned_query.carried))
     items = [Item(operator.column(n), ref(operator.alias, n)) for n in names]
-    items.append(Item(Column("there", True), exp.true()))
+    items.append(Item(Column(THERE, True), exp.true()))
     rows = Project(tools.alias("p"), operator, tuple(items))
     return Planned(
         rows,

@@ -15,7 +15,7 @@ from trickle_runtime.compiler.joining import output_name
 from trickle_runtime.compiler.operators.base import Operator
 from trickle_runtime.compiler.operators.filter import Filter
 from trickle_runtime.compiler.operators.inner_join import InnerJoin
-from trickle_runtime.compiler.planning import functions
+from trickle_runtime.compiler.planning import functions, time
 from trickle_runtime.compiler.planning.correlation import Domain
 from trickle_runtime.compiler.planning.gathered import Gathered, Queries, conjuncts
 from trickle_runtime.compiler.planning.lateral import LateralPlanner, shown, unwrapped
@@ -142,7 +142,9 @@ class FromPlanner:
     def _on(self, conditions: list[exp.Expr], into: Gathered, ctes: Ctes) -> None:
         """Conditions of an inner join are as good as in WHERE."""
         for condition in conditions:
-            if reads_tables(condition):
+            if time.depends(condition):
+                into.become(self.queries.where(into.join(self.tools), [condition], ctes))
+            elif reads_tables(condition):
                 found, source = self.queries.inline([condition], into.join(self.tools), ctes)
                 into.become(source)
                 into.conditions.append(source.resolve(self.queries.plain(found[0])))
@@ -161,6 +163,10 @@ class FromPlanner:
         if side != "RIGHT":
             right = padded(right, rows, self.tools)
         tests = conjuncts(join.args["on"]) if join.args.get("on") is not None else []
+        if side == "LEFT":
+            tests, right = self._timed(tests, right, ctes)
+        elif side == "RIGHT":
+            tests, left = self._timed(tests, left, ctes)
         over_both: list[exp.Expr] = []
         for test in [test for test in tests if reads_tables(test)]:
             tests.remove(test)
@@ -194,6 +200,18 @@ class FromPlanner:
         )
         source = Source(left.operator, Scope(items, merged), carried)
         into.become(source.over(operator, output_name))
+
+    def _timed(
+        self, tests: list[exp.Expr], padded_side: Source, ctes: Ctes
+    ) -> tuple[list[exp.Expr], Source]:
+        """Filter the side that is padded by what ON says of it and the time."""
+        found = [
+            test
+            for test in tests
+            if time.depends(test) and all(map(padded_side.scope.has, free_columns(test)))
+        ]
+        rest = [test for test in tests if not any(test is one for one in found)]
+        return rest, self.queries.where(padded_side, found, ctes)
 
     def _side_test(
         self, condition: exp.Expr, left: Source, right: Source, ctes: Ctes

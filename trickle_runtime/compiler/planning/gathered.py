@@ -40,6 +40,10 @@ class Queries(Protocol):
         """Put columns in the places of the subqueries in expressions."""
         ...
 
+    def where(self, source: Source, conditions: Sequence[exp.Expr], ctes: Ctes) -> Source:
+        """Filter rows by conjuncts of WHERE."""
+        ...
+
 
 @dataclass
 class Gathered:

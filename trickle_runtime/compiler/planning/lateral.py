@@ -12,10 +12,11 @@ from sqlglot import exp
 
 from trickle_runtime.compiler.joining import output_name
 from trickle_runtime.compiler.operators.base import Column
-from trickle_runtime.compiler.operators.table_function import TableFunction
+from trickle_runtime.compiler.operators.table_function import MATCHED, TableFunction
 from trickle_runtime.compiler.operators.values import Values
-from trickle_runtime.compiler.planning import functions, relations
+from trickle_runtime.compiler.planning import functions, relations, time
 from trickle_runtime.compiler.planning.correlation import (
+    THERE,
     Correlated,
     Domain,
     complete,
@@ -23,14 +24,14 @@ from trickle_runtime.compiler.planning.correlation import (
     join_by_condition,
     make_domain,
 )
+from trickle_runtime.compiler.planning.fragments import unique
 from trickle_runtime.compiler.planning.gathered import Gathered, Queries, conjuncts
 from trickle_runtime.compiler.planning.relations import Ctes
-from trickle_runtime.compiler.planning.rows import shown_rows
+from trickle_runtime.compiler.planning.rows import guarded_row, shown_rows
 from trickle_runtime.compiler.planning.scope import (
     Scope,
     Source,
     Visible,
-    expose,
     free_columns,
     joins,
     reads_tables,
@@ -52,7 +53,7 @@ class LateralPlanner:
             return
         into.apply_pending(self.queries.plain)
         outer = into.join(self.tools)
-        domain, keyed = make_domain(query, outer, self.tools)
+        query, domain, keyed = make_domain(query, outer, self.tools)
         planned = self.queries.query(query, ctes, domain)
         found = Correlated(planned, keyed.carried)
         if planned.empty is None:
@@ -70,7 +71,7 @@ class LateralPlanner:
         marked = Correlated(flagged(found.planned, self.tools), found.values)
         joined = join_by_condition(outer, marked, [], self.tools, left=True)
         right = marked.planned.operator.alias
-        there = ref(joined.operator.alias, output_name(right, "there"))
+        there = ref(joined.operator.alias, output_name(right, THERE))
         values: dict[str, exp.Expr] = {}
         empty = marked.empty(domain) or ()
         for name, default in zip(found.planned.outputs, empty, strict=True):
@@ -108,9 +109,14 @@ class LateralPlanner:
         if not reads_tables(query):
             self.function(node, into, tests)
             return True
+        above = [test for test in tests if reads_tables(test) or time.depends(test)]
+        if above:
+            tests = [test for test in tests if not any(test is one for one in above)]
+            query = _filtered(query, node, above)
         outer = into.join(self.tools)
-        domain, keyed = make_domain(query, outer, self.tools)
+        query, domain, keyed = make_domain(query, outer, self.tools)
         planned = complete(self.queries.query(query, ctes, domain), domain, self.tools)
+        planned = flagged(planned, self.tools)
         alias = planned.operator.alias
         inner_item = shown(node, alias, planned.outputs)
         both = Scope((*outer.scope.items, inner_item), outer.scope.merged)
@@ -119,9 +125,9 @@ class LateralPlanner:
         joined = join_by_condition(outer, found, extra, self.tools, left=True)
         names = [output_name(alias, n) for n in planned.outputs]
         into.become(joined)
-        # A padded row is NULL, not the row of NULLs.
         item = shown(node, joined.operator.alias, planned.outputs, names)
-        into.items.append(replace(item, row=None))
+        there = ref(joined.operator.alias, output_name(alias, THERE))
+        into.items.append(replace(item, row=guarded_row(item.row, there)))
         return True
 
     def function(self, node: exp.Expr, into: Gathered, tests: list[exp.Expr] | None) -> None:
@@ -146,7 +152,7 @@ class LateralPlanner:
             last = names[-1]
             results = (*results[:-1], (last, Column(output_name(alias, last), True, (0,))))
         columns = {n: ref(alias, output_name(alias, n)) for n in names}
-        item = shown_rows(node.alias, columns, len(names) if tests is None else -1)
+        item = shown_rows(node.alias, columns, len(names))
         condition: exp.Expr | None = None
         if tests is not None:
             inner = Visible(node.alias, {n: ref(alias, n) for n in names})
@@ -154,6 +160,9 @@ class LateralPlanner:
             found = [scope.resolve(self.queries.plain(test)) for test in tests]
             condition = exp.and_(*found, copy=False) if found else exp.true()
             results = tuple((n, replace(c, not_null=False)) for n, c in results)
+            there = Column(output_name(alias, MATCHED))
+            results = (*results, (MATCHED, there))
+            item = replace(item, row=guarded_row(item.row, ref(alias, there.name)))
         operator = TableFunction(
             alias,
             source.operator,
@@ -178,7 +187,26 @@ class LateralPlanner:
         names = functions.values_names(node)
         operator = Values(self.tools.alias("v"), functions.values_text(node), tuple(names))
         into.parts.append(operator)
-        into.items.append(expose(node.alias, operator))
+        columns = {name: ref(operator.alias, name) for name in names}
+        into.items.append(shown_rows(node.alias, dict(columns), len(names)))
+
+
+def _filtered(query: exp.Expr, node: exp.Expr, tests: list[exp.Expr]) -> exp.Expr:
+    """The rows of a LATERAL query for which conditions of ON are true: they may stand inside."""
+    alias = node.args["alias"]
+    given = [column.name for column in alias.columns]
+    labels = unique([*given, *functions.output_names(query)[len(given) :]])
+    named = alias.copy()
+    named.set("columns", [exp.to_identifier(label, quoted=True) for label in labels])
+    columns = [
+        exp.column(exp.to_identifier(label, quoted=True), table=alias.this.copy())
+        for label in labels
+    ]
+    return exp.Select(
+        expressions=list(columns),
+        from_=exp.From(this=exp.Subquery(this=query.copy(), alias=named)),
+        where=exp.Where(this=exp.and_(*tests)),
+    )
 
 
 def shown(

@@ -17,8 +17,8 @@ from trickle_runtime.compiler.operators.union_all import unite
 from trickle_runtime.compiler.planning.correlation import left_join
 from trickle_runtime.compiler.planning.scope import Source
 from trickle_runtime.compiler.planning.tools import Tools
-from trickle_runtime.compiler.reasons import NotIncremental
-from trickle_runtime.compiler.term import raw, ref
+from trickle_runtime.compiler.schema import Described
+from trickle_runtime.compiler.term import image_of, raw, ref
 
 
 def outer_join(
@@ -72,7 +72,8 @@ def join_of_pairs(
     """An outer join whose condition is known for pairs only, such as by subqueries over both.
 
     The pairs, and the rows of the kept sides that are in no pair. Rows that agree in the columns
-    which the condition uses have the same partners, so they are found by these.
+    which the condition uses have the same partners, so they are found by these; where equal values
+    may differ, by what tells them apart (A9).
 
     Args:
         side: ``LEFT``, ``RIGHT`` or ``FULL``.
@@ -80,9 +81,6 @@ def join_of_pairs(
         pairs: rows of both for which the condition holds; its scope has one item for each input.
         used: the columns of the inputs that the condition uses.
         tools: of the query.
-
-    Raises:
-        NotIncremental: equal values of a column that is used may differ.
     """
     values = [dict(item.columns) for item in pairs.scope.items]
     items = [
@@ -94,16 +92,21 @@ def join_of_pairs(
     for number, part in enumerate(sides):
         if side in ("FULL", ("LEFT", "RIGHT")[number]):
             names = {column.name for column in used if column.table == part.alias}
-            if not all(tools.fact(part, name).exact for name in names):
-                raise NotIncremental("SUBQUERY", "a subquery over both sides of an outer join")
             tests = tuple(
-                exp.NullSafeEQ(this=ref(part.alias, name), expression=values[number][name])
+                _identical(tools.fact(part, name), ref(part.alias, name), values[number][name])
                 for name in sorted(names)
             )
             keys = match_keys(part, tests, tools.types_of)
             alone = SemiJoin(tools.alias("a"), part, pairs.operator, tests, keys, negated=True)
             branches.append(_padded(alone, sides, tools))
     return unite(tools.alias("u"), branches, [item.column.name for item in items])
+
+
+def _identical(facts: Described, one: exp.Expr, other: exp.Expr) -> exp.Expr:
+    """Whether two values of one type are the same value, or both NULL."""
+    if not facts.exact:
+        one, other = image_of(one), image_of(other)
+    return exp.NullSafeEQ(this=one, expression=other)
 
 
 def _padded(alone: SemiJoin, sides: tuple[Operator, Operator], tools: Tools) -> Project:

@@ -79,11 +79,14 @@ def padded(source: Source, used: frozenset[str], tools: Tools) -> Source:
     values = [Item(Column(name), value) for name, value in computed.items()]
     source = source.over(Project(tools.alias("p"), below, (*plain, *values, there)))
     flag = ref(source.operator.alias, _THERE)
-    items = tuple(replace(i, row=_guarded(i.row, flag)) for i in source.scope.items)
+    items = tuple(replace(i, row=guarded_row(i.row, flag)) for i in source.scope.items)
     return replace(source, scope=Scope(items, source.scope.merged))
 
 
-def _guarded(row: Callable[[], exp.Expr] | None, there: exp.Expr) -> Callable[[], exp.Expr] | None:
+def guarded_row(
+    row: Callable[[], exp.Expr] | None, there: exp.Expr
+) -> Callable[[], exp.Expr] | None:
+    """A row that is NULL in padding, where ``there`` is not true."""
     if row is None:
         return None
     return lambda: exp.Paren(

@@ -104,8 +104,7 @@ class SelectPlanner:
             planned = self._distinct(rows, names, cut.outputs, rejects)
             if not limited:
                 return planned
-            texts = [text(value) for value in cut.outputs]
-            found_at = [_shown_at(value, texts) for value in cut.order]
+            found_at = [_shown_at(pair, values, cut) for pair in zip(by, cut.order, strict=True)]
             return limit_shown(select, planned, found_at, self.tools)
         if limited:
             return self._limit_hidden(select, rows, names, cut, order, rejects)
@@ -309,11 +308,20 @@ def _position(node: exp.Expr, planned: Planned) -> int:
     raise NotIncremental("LIMIT", "ORDER BY something that is not shown")
 
 
-def _shown_at(value: exp.Expr, texts: list[str]) -> int:
-    """The output that is the same value; DISTINCT orders by nothing else."""
-    if text(value) not in texts:
-        raise NotIncremental("LIMIT", "ORDER BY something that is not shown")
-    return texts.index(text(value))
+def _shown_at(item: tuple[exp.Expr, exp.Expr], written: Sequence[exp.Expr], cut: _Cut) -> int:
+    """The output that is the same value; DISTINCT orders by nothing else.
+
+    Args:
+        item: of ORDER BY, as written and as planned: subqueries are planned once for each place,
+            and columns are written in two ways.
+        written: the outputs.
+        cut: has the planned outputs.
+    """
+    for value, outputs in zip(item, (written, cut.outputs), strict=True):
+        texts = [text(output) for output in outputs]
+        if text(value) in texts:
+            return texts.index(text(value))
+    raise NotIncremental("LIMIT", "ORDER BY something that is not shown")
 
 
 def _by(ordered: exp.Ordered, value: exp.Expr) -> exp.Ordered:

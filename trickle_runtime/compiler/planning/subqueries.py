@@ -22,6 +22,7 @@ from trickle_runtime.compiler.operators.inner_join import InnerJoin
 from trickle_runtime.compiler.operators.semi_join import SemiJoin
 from trickle_runtime.compiler.planning import tests_as_queries as tests
 from trickle_runtime.compiler.planning.correlation import (
+    THERE,
     Correlated,
     Domain,
     Planned,
@@ -271,7 +272,7 @@ class SubqueryPlanner:
             found = self._by_where(query, outer, ctes)
             if found is not None:
                 return found
-        domain, keyed = make_domain(query, outer, self.tools)
+        query, domain, keyed = make_domain(query, outer, self.tools)
         planned = complete(self.queries.query(query, ctes, domain), domain, self.tools)
         correlated = Correlated(planned, keyed.carried)
         return planned, correlated.matches(outer.operator)
@@ -327,7 +328,7 @@ class SubqueryPlanner:
         self._refuse_outer_aggregates(query)
         if next(free_columns(query), None) is None:
             return self._uncorrelated(query, source, ctes, name)
-        domain, keyed = make_domain(query, source, self.tools)
+        query, domain, keyed = make_domain(query, source, self.tools)
         planned = single(self.queries.query(query, ctes, domain), self.tools)
         marked = flagged(planned, self.tools)
         settled = self.tools.net(marked.operator)
@@ -341,7 +342,7 @@ class SubqueryPlanner:
         )
         empty = found.empty(domain)
         if empty is not None:
-            there = ref(joined.operator.alias, output_name(settled.alias, "there"))
+            there = ref(joined.operator.alias, output_name(settled.alias, THERE))
             lifted = Source(source.operator, Scope((), {"v": empty[0]})).over(
                 joined.operator, output_name
             )
