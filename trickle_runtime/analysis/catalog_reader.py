@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from trickle_runtime.analysis import typefacts
+from trickle_runtime.analysis.printed import readable
 from trickle_runtime.compiler.reasons import NotIncremental
 from trickle_runtime.compiler.schema import (
     Described,
@@ -45,7 +46,7 @@ class CatalogReader:
     def definition(self, view: str) -> str:
         """The canonical text of a view, without its semicolon."""
         rows = self.session.execute(self.queries["view_definition"], {"view": view})
-        return str(rows[0]["definition"]).strip().rstrip(";")
+        return readable(str(rows[0]["definition"]).strip().rstrip(";"))
 
     def columns(self, relation: str) -> list[Row]:
         """The columns of a relation with the facts on their types."""
@@ -180,7 +181,7 @@ class CatalogReader:
             tuple(self._column(column) for column in columns),
             tuple(sorted(keys, key=len)),
             tuple(indexes),
-            (row["definition"] or "").strip().rstrip(";") or None,
+            readable((row["definition"] or "").strip().rstrip(";")) or None,
             None if stream is None else int(stream["pgt_id"]),
             bool(row["readable"]),
         )

@@ -103,10 +103,15 @@ class _Generator(PostgresGenerator):
         return super().lateral_sql(expression) + self._joins(expression)
 
     def recursivewithsearch_sql(self, expression: exp.RecursiveWithSearch) -> str:
-        """SEARCH and CYCLE by several columns."""
+        """SEARCH and CYCLE by several columns; their constants may not have casts."""
         listed = self.expressions(expression.this, flat=True)
         named = expression.copy()
         named.set("this", exp.Var(this=listed))
+        for part in ("to", "default"):
+            value = named.args.get(part)
+            if isinstance(value, exp.Cast):
+                typed = f"{self.sql(value, 'to')} {self.sql(value, 'this')}"
+                named.set(part, exp.Var(this=typed))
         return super().recursivewithsearch_sql(named)
 
     def pow_sql(self, expression: exp.Pow) -> str:
