@@ -302,11 +302,7 @@ class Planner:
         if not rows:
             predicate = source.resolve(self.plain(condition))
             return source.over(Filter(self.tools.alias("f"), source.operator, predicate))
-        parameters = rows[0]
-        if len(rows) > 1:
-            parameters = InnerJoin(self.tools.alias("j"), tuple(rows), ())
-            both = Source(parameters, Scope((), {"it": condition}))
-            condition = both.over(parameters, output_name).scope.merged["it"]
+        condition, parameters = self.tools.side_by_side(rows, condition)
         settled = self.tools.net(parameters)
         before = Source(settled, Scope((), {"it": condition}))
         predicate = source.resolve(self.plain(_moved(before, parameters.alias)))

@@ -172,13 +172,7 @@ class SubqueryPlanner:
             planned = single(self.queries.query(_query(node), ctes), self.tools)
             rows.append(planned.operator)
             node.replace(guarded(planned, self.tools, partial(ref, planned.operator.alias)))
-        if not rows:
-            return None
-        if len(rows) == 1:
-            return holder.this, rows[0]
-        joined = InnerJoin(self.tools.alias("j"), tuple(rows), ())
-        both = Source(joined, Scope((), {"it": holder.this}))
-        return both.over(joined, output_name).scope.merged["it"], joined
+        return self.tools.side_by_side(rows, holder.this) if rows else None
 
     def _exists(
         self, node: exp.Exists, source: Source, ctes: Ctes, negated: bool

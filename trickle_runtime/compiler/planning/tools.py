@@ -14,6 +14,7 @@ from sqlglot import exp
 
 from trickle_runtime.compiler import nullability, scales
 from trickle_runtime.compiler.context import Context
+from trickle_runtime.compiler.joining import output_name
 from trickle_runtime.compiler.operators.aggregate import Aggregate
 from trickle_runtime.compiler.operators.base import Column, Operator
 from trickle_runtime.compiler.operators.filter import Filter
@@ -29,11 +30,12 @@ from trickle_runtime.compiler.operators.scan import Scan
 from trickle_runtime.compiler.operators.semi_join import SemiJoin
 from trickle_runtime.compiler.operators.top_k import TopK
 from trickle_runtime.compiler.operators.union_all import UnionAll
+from trickle_runtime.compiler.planning.scope import is_planned
 from trickle_runtime.compiler.reasons import NotIncremental
 from trickle_runtime.compiler.result import OutputColumn, Reason
 from trickle_runtime.compiler.schema import Described, Describer, Functions, Schema
 from trickle_runtime.compiler.template import comma, fill, ident
-from trickle_runtime.compiler.term import union
+from trickle_runtime.compiler.term import ref, union
 from trickle_runtime.config import Schemas
 
 _NO_ROWS = "(SELECT $columns WHERE false)"
@@ -56,6 +58,23 @@ class Tools:
     def functions(self) -> Functions:
         """Facts on the functions that the query calls."""
         return self.schema.functions
+
+    def side_by_side(self, rows: Sequence[Operator], over: exp.Expr) -> tuple[exp.Expr, Operator]:
+        """Join operators of one row each; an expression over them becomes one over the join.
+
+        What it reads of other operators stays.
+        """
+        if len(rows) == 1:
+            return over, rows[0]
+        joined = InnerJoin(self.alias("j"), tuple(rows), ())
+        names = {row.alias for row in rows}
+
+        def moved(node: exp.Expr) -> exp.Expr:
+            if isinstance(node, exp.Column) and is_planned(node) and node.table in names:
+                return ref(joined.alias, output_name(node.table, node.name))
+            return node
+
+        return over.copy().transform(moved, copy=False), joined
 
     def alias(self, prefix: str) -> str:
         """A new name for an operator; ``scope.is_planned`` knows such names."""
