@@ -28,6 +28,7 @@ from trickle_runtime.compiler.operators.reference import Reference
 from trickle_runtime.compiler.operators.semi_join import SemiJoin
 from trickle_runtime.compiler.planning.grouping import plan_distinct
 from trickle_runtime.compiler.planning.scope import (
+    THERE,
     Scope,
     Source,
     Visible,
@@ -38,7 +39,6 @@ from trickle_runtime.compiler.planning.tools import Tools
 from trickle_runtime.compiler.schema import Described
 from trickle_runtime.compiler.term import image_of, ref
 
-THERE = "__pgt_there"  # no column of a query has such a name
 _IMAGE = "image of "
 _PICKS = (exp.EQ, exp.Like)  # comparisons with a constant that few rows pass
 _STRICT = (exp.EQ, exp.NEQ, exp.LT, exp.LTE, exp.GT, exp.GTE)

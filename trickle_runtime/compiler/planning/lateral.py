@@ -16,7 +16,6 @@ from trickle_runtime.compiler.operators.table_function import MATCHED, TableFunc
 from trickle_runtime.compiler.operators.values import Values
 from trickle_runtime.compiler.planning import functions, relations, time
 from trickle_runtime.compiler.planning.correlation import (
-    THERE,
     Correlated,
     Domain,
     complete,
@@ -29,6 +28,7 @@ from trickle_runtime.compiler.planning.gathered import Gathered, Queries, conjun
 from trickle_runtime.compiler.planning.relations import Ctes
 from trickle_runtime.compiler.planning.rows import guarded_row, shown_rows
 from trickle_runtime.compiler.planning.scope import (
+    THERE,
     Scope,
     Source,
     Visible,

@@ -39,7 +39,6 @@ from trickle_runtime.compiler.planning.relations import (
 )
 from trickle_runtime.compiler.planning.rows import shown_rows
 from trickle_runtime.compiler.planning.scope import (
-    Scope,
     Source,
     Visible,
     expose,
@@ -304,8 +303,8 @@ class Planner:
             return source.over(Filter(self.tools.alias("f"), source.operator, predicate))
         condition, parameters = self.tools.side_by_side(rows, condition)
         settled = self.tools.net(parameters)
-        before = Source(settled, Scope((), {"it": condition}))
-        predicate = source.resolve(self.plain(_moved(before, parameters.alias)))
+        condition = _moved(condition, parameters.alias, settled.alias)
+        predicate = source.resolve(self.plain(condition))
         filtered = ParameterFilter(self.tools.alias("f"), source.operator, settled, predicate)
         return source.over(filtered)
 
@@ -412,15 +411,15 @@ def _everything(relation: SourceRelation) -> exp.Expr:
     return exp.Select(expressions=list(columns), from_=exp.From(this=table))
 
 
-def _moved(source: Source, old: str) -> exp.Expr:
-    """The named expression over an operator that passes its child's columns on."""
+def _moved(expression: exp.Expr, old: str, new: str) -> exp.Expr:
+    """An expression over an operator that passes on the columns of another."""
 
     def moved(node: exp.Expr) -> exp.Expr:
         if isinstance(node, exp.Column) and node.table == old:
-            return ref(source.operator.alias, node.name)
+            return ref(new, node.name)
         return node
 
-    return source.scope.merged["it"].copy().transform(moved)
+    return expression.transform(moved)
 
 
 def _any_rows(select: exp.Select) -> bool:

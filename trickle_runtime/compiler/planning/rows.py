@@ -14,11 +14,11 @@ from sqlglot import exp
 
 from trickle_runtime.compiler.operators.base import Column
 from trickle_runtime.compiler.operators.project import Item, Project
-from trickle_runtime.compiler.planning.scope import Scope, Source, Visible
+from trickle_runtime.compiler.planning.scope import THERE, Scope, Source, Visible
 from trickle_runtime.compiler.planning.tools import Tools
 from trickle_runtime.compiler.term import record, ref
 
-_THERE, _COMPUTED = "__pgt_there", "__pgt_v"
+_COMPUTED = "__pgt_v"
 
 
 def shown_rows(name: str, columns: Mapping[str, exp.Expr], width: int) -> Visible:
@@ -75,10 +75,10 @@ def padded(source: Source, used: frozenset[str], tools: Tools) -> Source:
     if not kept and not computed:
         return source
     plain = [Item(c, ref(below.alias, c.name)) for c in below.columns]
-    there = Item(Column(_THERE, True), exp.true())
+    there = Item(Column(THERE, True), exp.true())
     values = [Item(Column(name), value) for name, value in computed.items()]
     source = source.over(Project(tools.alias("p"), below, (*plain, *values, there)))
-    flag = ref(source.operator.alias, _THERE)
+    flag = ref(source.operator.alias, THERE)
     items = tuple(replace(i, row=guarded_row(i.row, flag)) for i in source.scope.items)
     return replace(source, scope=Scope(items, source.scope.merged))
 

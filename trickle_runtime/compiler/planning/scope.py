@@ -17,6 +17,7 @@ from trickle_runtime.compiler.reasons import NotIncremental
 from trickle_runtime.compiler.term import ref
 
 _PLANNED = re.compile(r"_[a-z]+\d+")
+THERE = "__pgt_there"  # marks rows beside padding; no column of a query has such a name
 SYSTEM_COLUMNS = frozenset({"ctid", "xmin", "xmax", "cmin", "cmax", "tableoid"})
 
 

@@ -22,7 +22,6 @@ from trickle_runtime.compiler.operators.inner_join import InnerJoin
 from trickle_runtime.compiler.operators.semi_join import SemiJoin
 from trickle_runtime.compiler.planning import tests_as_queries as tests
 from trickle_runtime.compiler.planning.correlation import (
-    THERE,
     Correlated,
     Domain,
     Planned,
@@ -37,6 +36,7 @@ from trickle_runtime.compiler.planning.grouping import aggregate_calls
 from trickle_runtime.compiler.planning.relations import Ctes
 from trickle_runtime.compiler.planning.scalars import guarded, single
 from trickle_runtime.compiler.planning.scope import (
+    THERE,
     Scope,
     Source,
     Visible,
