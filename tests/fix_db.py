@@ -30,6 +30,19 @@ if TYPE_CHECKING:
 _MISSING = frozenset({"0A000", "42704", "42601"})
 
 
+def spied(session: PsycopgSession, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Collect what a session sends from here on, a text for each round trip."""
+    sent: list[str] = []
+    run = session._run
+
+    def spy(text, params):
+        sent.append(text)
+        return run(text, params)
+
+    monkeypatch.setattr(session, "_run", spy)
+    return sent
+
+
 @dataclass(frozen=True)
 class Databases:
     """Makes and drops databases of this worker, on a connection that stays open."""

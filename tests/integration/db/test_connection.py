@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from tests.fix_db import spied
 from trickle_runtime import errors
 from trickle_runtime.db.connection import connect
 from trickle_runtime.db.session import commits_itself
@@ -83,9 +84,7 @@ def test_autocommit(session):
 
 
 def test_what_is_queued_is_sent_with_the_next_statements(session, monkeypatch):
-    sent: list[str] = []
-    run = session._run
-    monkeypatch.setattr(session, "_run", lambda *given: (sent.append(given[0]), run(*given))[1])
+    sent = spied(session, monkeypatch)
     session.queue_alone("CREATE TEMPORARY TABLE x AS SELECT %(a)s AS a", {"a": "5 %"})
     session.queue("SET LOCAL work_mem = '3MB'")
     session.queue("INSERT INTO x VALUES (%(a)s)", {"a": "%s"})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from tests.fix_db import spied
 from trickle_runtime.api import Runtime
 from trickle_runtime.db.connection import connect
 from trickle_runtime.db.session import Row
@@ -40,6 +41,12 @@ def other(database):
     session = connect(database)
     yield Runtime(session)
     session.close()
+
+
+@pytest.fixture
+def sent(rt, monkeypatch):
+    """What the runtime's session sends from here on, a text for each round trip."""
+    return spied(rt.session, monkeypatch)
 
 
 @pytest.fixture

@@ -45,11 +45,8 @@ def test_an_attempt_that_takes_too_long_is_given_up(rt, sql, slow_delta, oracle)
     oracle(rt, "s")
 
 
-def test_the_limit_of_a_budget_ends_before_the_commit(rt, sql, slow_delta, monkeypatch):
+def test_the_limit_of_a_budget_ends_before_the_commit(rt, sql, slow_delta, sent):
     """What is left of a budget may be a millisecond: a slow machine needs more to commit."""
-    sent: list[str] = []
-    run = rt.session._run
-    monkeypatch.setattr(rt.session, "_run", lambda *given: (sent.append(given[0]), run(*given))[1])
     sql("UPDATE t SET v = v + 1 WHERE id = 1")
     assert rt.refresh("s").action == "DIFFERENTIAL"
     limits = re.compile(r"SET LOCAL statement_timeout = '?(\d+)")
