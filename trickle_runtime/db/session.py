@@ -107,16 +107,15 @@ def run_last(
 
     Returns whether ``then`` was run after the commit as well, in the same round trip.
     """
-    if then and queues(session):
-        session.execute(f"{sql};\nCOMMIT;\n{then}" if sql else f"COMMIT;\n{then}", params)
-        return True
-    if commits_itself(session) and sql:
-        session.execute(f"{sql};\nCOMMIT", params)
+    also = then if queues(session) else ""
+    together = [part for part in (sql, "COMMIT", also) if part]
+    if len(together) > 1 and commits_itself(session):
+        session.execute(";\n".join(together), params)
     else:
         if sql:
             session.execute(sql, params)
         session.commit()
-    return False
+    return bool(also)
 
 
 def run_alone(session: Session, sql: str, params: Mapping[str, object] | None = None) -> list[Row]:

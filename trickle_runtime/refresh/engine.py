@@ -236,7 +236,9 @@ class _Attempt:
             write |= found[pgt_id].writes
             read |= found[pgt_id].locks
         timeout = next((one.lock_timeout for one in found.values()), None)
-        locked = opening.expect(self._session, self._schemas, timeout, write=write, read=read)
+        locked = opening.begin(
+            self._session, self._schemas, timeout, write=write, read=read, along=True
+        )
         seen = self._look()
         if not set(held) <= seen.members.keys():
             raise opening.RelationsMoved

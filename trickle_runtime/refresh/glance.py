@@ -12,7 +12,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import TypeAlias
-from weakref import WeakKeyDictionary
 
 from trickle_runtime.capture.pending import Pending
 from trickle_runtime.config import Schemas
@@ -27,11 +26,11 @@ from trickle_runtime.refresh.members import (
     queries,
 )
 from trickle_runtime.refresh.policy import Past
+from trickle_runtime.refresh.remembered import Remembered
 from trickle_runtime.refresh.result import COMPUTING, RefreshResult
 
 PAST = 40  # refreshes of a table that an observation has
 MOST_MEMBERS = 8
-MOST_SUBJECTS = 500  # of a session
 
 _Subject: TypeAlias = tuple[int, ...]
 
@@ -58,12 +57,12 @@ class Known:
     query: str  # reads the stamp, the frontiers and the pending changes
 
 
-_KNOWN: WeakKeyDictionary[Session, dict[_Subject, Known]] = WeakKeyDictionary()
+_KNOWN: Remembered[_Subject, Known] = Remembered()
 
 
 def look(session: Session, schemas: Schemas, pgt_ids: Sequence[int] | None) -> Known | None:
     """Return what is known of these stream tables, brought up to date; None if it has changed."""
-    known = _KNOWN.get(session, {}).get(tuple(pgt_ids or ()))
+    known = _KNOWN.get(session, tuple(pgt_ids or ()))
     if known is None:
         return None
     kept = plans.of(session, known.seen.backend_pid)
@@ -126,24 +125,22 @@ def keep(
     done: Mapping[int, RefreshResult],
 ) -> None:
     """Remember an observation after the commit of a pass that has refreshed ``done``."""
-    subjects = _KNOWN.setdefault(session, {})
     if pgt_ids is None:
         return
     if known is None:
-        subjects.pop(tuple(pgt_ids), None)
+        _KNOWN.drop(session, tuple(pgt_ids))
         return
-    if len(subjects) >= MOST_SUBJECTS:
-        subjects.clear()
     members = {
         one: _refreshed(member, done[one]) if one in done else member
         for one, member in known.seen.members.items()
     }
-    subjects[tuple(pgt_ids)] = replace(known, seen=replace(known.seen, members=members))
+    seen = replace(known.seen, members=members)
+    _KNOWN.put(session, tuple(pgt_ids), replace(known, seen=seen))
 
 
 def forget(session: Session) -> None:
     """Look at everything anew."""
-    _KNOWN.pop(session, None)
+    _KNOWN.forget(session)
 
 
 def _keepable(seen: Observation) -> bool:

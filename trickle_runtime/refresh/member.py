@@ -29,12 +29,10 @@ from trickle_runtime.refresh.compiled import Statements
 from trickle_runtime.refresh.members import Member, Observation, buffer_name, queries
 from trickle_runtime.storage import partitioning
 
+MOVED = "PT003"  # SQLSTATE of ``pgt_advance``
 CANCELED = "57014"  # by statement_timeout, or by somebody
 _ON_TABLE = frozenset({"delta", "apply"})  # kinds of steps that read or write the stream table
 DELTA = "pgtrickle_delta"  # the temporary table of a materialised delta
-
-
-MOVED = "PT003"  # SQLSTATE of ``pgt_advance``
 
 
 class AlreadyRefreshed(Exception):

@@ -8,21 +8,18 @@ stream tables needs no survey.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from weakref import WeakKeyDictionary
 
 from trickle_runtime.db.session import Session
+from trickle_runtime.refresh.remembered import Remembered
 from trickle_runtime.refresh.survey import FEW, Surveyed
 
 _Found = Mapping[int, Surveyed]
-_KNOWN: WeakKeyDictionary[Session, dict[frozenset[int], _Found]] = WeakKeyDictionary()
-MOST = 500
+_KNOWN: Remembered[frozenset[int], _Found] = Remembered()
 
 
 def recall(session: Session, pgt_ids: frozenset[int] | None) -> _Found | None:
     """Return what was found for these stream tables, if they were the subject of a pass."""
-    if pgt_ids is None:
-        return None
-    return _KNOWN.get(session, {}).get(pgt_ids)
+    return None if pgt_ids is None else _KNOWN.get(session, pgt_ids)
 
 
 def remember(session: Session, pgt_ids: frozenset[int] | None, found: _Found) -> None:
@@ -31,12 +28,9 @@ def remember(session: Session, pgt_ids: frozenset[int] | None, found: _Found) ->
         return
     if any(one.moved or not one.locks for one in found.values()):
         return
-    known = _KNOWN.setdefault(session, {})
-    if len(known) >= MOST:
-        known.clear()
-    known[pgt_ids] = found
+    _KNOWN.put(session, pgt_ids, found)
 
 
 def forget(session: Session) -> None:
     """Look again, for everything."""
-    _KNOWN.pop(session, None)
+    _KNOWN.forget(session)

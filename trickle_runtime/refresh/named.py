@@ -7,16 +7,16 @@ what the table that it refreshed is called now.
 from __future__ import annotations
 
 from collections.abc import Callable
-from weakref import WeakKeyDictionary
 
 from trickle_runtime.config import Schemas
 from trickle_runtime.db.session import Session
 from trickle_runtime.errors import StreamTableNotFound
 from trickle_runtime.refresh import engine
+from trickle_runtime.refresh.remembered import Remembered
 from trickle_runtime.refresh.result import RefreshResult
 
-MOST = 500
-_KNOWN: WeakKeyDictionary[Session, dict[str, tuple[int, str]]] = WeakKeyDictionary()
+# The number of the table that a name means, and its name as we write it.
+_KNOWN: Remembered[str, tuple[int, str]] = Remembered()
 
 
 def refresh(
@@ -36,21 +36,19 @@ def refresh(
     Raises:
         StreamTableNotFound: it was dropped meanwhile.
     """
-    known = _KNOWN.setdefault(session, {})
-    if name in known:
-        pgt_id, written = known[name]
+    known = _KNOWN.get(session, name)
+    if known is not None:
+        pgt_id, written = known
         found = _refresh(session, schemas, pgt_id, mode, initiated_by)
         if found is not None and found.name == written:
             return found
-        del known[name]  # dropped or renamed
+        _KNOWN.drop(session, name)  # dropped or renamed
     pgt_id = look_up()
     found = _refresh(session, schemas, pgt_id, mode, initiated_by)
     if found is None:
         raise StreamTableNotFound(f"{name} was dropped meanwhile")
-    if len(known) >= MOST:
-        known.clear()
     if name.replace('"', "") == found.name.replace('"', ""):  # qualified: no search_path counts
-        known[name] = pgt_id, found.name
+        _KNOWN.put(session, name, (pgt_id, found.name))
     return found
 
 

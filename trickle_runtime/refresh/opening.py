@@ -8,6 +8,7 @@ trace (LOCK takes no snapshot itself).
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from typing import TypeVar
 
 from trickle_runtime.config import Schemas
@@ -39,40 +40,16 @@ def begin(
     *,
     write: Relations,
     read: Relations,
+    along: bool = False,
 ) -> Relations:
     """Open a REPEATABLE READ transaction that holds locks and has no snapshot yet.
 
     Ends the transaction before; returns what is locked. The relations of ``write`` get a lock that
     conflicts with SHARE, by which the creation of a stream table above waits for passes that don't
     write a change log yet. ``lock_timeout`` is the setting; statements have no limit so far.
+    ``along``: together with the next statements, whose errors may then be those of the locks.
     """
     session.commit()
-    try:
-        session.execute(_statements(schemas, lock_timeout, write, read))
-    except DatabaseError as error:
-        if error.sqlstate in GONE:  # since the survey: a drained buffer, a replaced source
-            raise RelationsMoved from error
-        raise
-    return {**read, **write}
-
-
-def expect(
-    session: Session,
-    schemas: Schemas,
-    lock_timeout: str | None,
-    *,
-    write: Relations,
-    read: Relations,
-) -> Relations:
-    """The same together with the next statements, whose errors may be those of the locks."""
-    session.commit()
-    run_along(session, _statements(schemas, lock_timeout, write, read))
-    return {**read, **write}
-
-
-def _statements(
-    schemas: Schemas, lock_timeout: str | None, write: Relations, read: Relations
-) -> str:
     text = queries(schemas)
     timeout = quote_literal(lock_timeout or Settings().lock_timeout)
     statements = [render(text["begin_pass"], lock=timeout)]
@@ -83,7 +60,14 @@ def _statements(
     if rest:
         names = ", ".join(in_order(rest))
         statements.append(render(text["lock_to_read"], relations=names))
-    return ";\n".join(statements)
+    run = partial(run_along, session) if along else session.execute
+    try:
+        run(";\n".join(statements))
+    except DatabaseError as error:
+        if error.sqlstate in GONE:  # since the survey: a drained buffer, a replaced source
+            raise RelationsMoved from error
+        raise
+    return {**read, **write}
 
 
 def check(locked: Relations, needed: Iterable[tuple[str, int]]) -> None:

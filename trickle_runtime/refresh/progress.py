@@ -76,13 +76,16 @@ class Progress:
     @property
     def has_news(self) -> bool:
         """Whether anything is to be recorded beside the refreshes."""
-        return bool(self.done or self.failures or self.gated or self.blows or self.skipped_changes)
+        return bool(self.done) or self._has_trouble
 
     @property
     def changes_status(self) -> bool:
         """Whether what is to be recorded depends on who records it first."""
-        faults = self.failures or self.gated or self.blows or self.skipped_changes
-        return bool(faults) or any(work.member.unsettled for work, _ in self.done.values())
+        return self._has_trouble or any(work.member.unsettled for work, _ in self.done.values())
+
+    @property
+    def _has_trouble(self) -> bool:
+        return bool(self.failures or self.gated or self.blows or self.skipped_changes)
 
     def blocker(self, member: Member) -> int | None:
         """Return a stream table below that could not be refreshed, if there is one."""
